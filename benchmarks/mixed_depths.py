@@ -133,7 +133,7 @@ def scores_of(folder: Path, classes: Classes, scored: Iterable[str]) -> dict[tup
 
 
 def in_classes(classes: Classes) -> Callable[[str], str]:
-    """What a label, a class or `unknown` is as a class."""
+    """Function that gives the class of a label, a class or `unknown`."""
     return (classes | {UNKNOWN: UNKNOWN}).__getitem__
 
 

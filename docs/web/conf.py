@@ -87,13 +87,13 @@ def toctrees() -> str:
 
 
 def toctree(pages: list[str], caption: str = "", glob: bool = False) -> str:
-    """A toctree that stands in the sidebar alone."""
+    """A toctree that is in the sidebar only."""
     options = [":hidden:", *([f":caption: {caption}"] if caption else []), *([":glob:"] if glob else [])]
     return "\n".join(["", "", "```{toctree}", *options, "", *(f"/{page}" for page in pages), "```", ""])
 
 
 def add_to_pages(app: Sphinx, docname: str, source: list[str]) -> None:
-    """Add to pages what GitHub has no use for: navigation, and the report."""
+    """Add navigation and the report, which GitHub does not use, to pages."""
     if docname == root_doc:
         source[0] += toctrees()
     elif docname == "benchmarks/README":
@@ -116,7 +116,7 @@ def add_front(app: Sphinx, exception: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> None:
-    """Register what is above."""
+    """Register the functions above."""
     app.add_config_value("example_report", "demo/results/report.html", "html", str)
     app.connect("config-inited", add_report)
     app.connect("source-read", add_to_pages)

@@ -29,6 +29,6 @@ import os
 # jobs, threads that spin while they wait made training several times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-# Read by HDF5 when h5py is imported: values that a file keeps in another one of its folder are looked for
-# there, and not in the folder that a job runs in.
+# Read by HDF5 when h5py is imported: a file's external values are read from the file's own folder, and not
+# from the folder that a job runs in.
 os.environ["HDF5_EXTFILE_PREFIX"] = "${ORIGIN}"

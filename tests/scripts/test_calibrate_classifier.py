@@ -1,4 +1,4 @@
-"""calibrate_classifier: rules learned from held-out cells, whose errors among new cells are bounded."""
+"""calibrate_classifier: rules fitted to held-out cells, with bounded errors among new cells."""
 
 import json
 
@@ -30,7 +30,7 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A folder with classifiers of training cells of donor a that lie close together."""
+    """A folder with classifiers trained on cells of donor a, which are close together."""
     folder = tmp_path_factory.mktemp("trained")
     with threadpool_limits(1):
         train_heads(folder, list(range(3)) * 100, spread=SPREAD, depth=DEPTH)
@@ -78,7 +78,7 @@ def predict(trained, folder, part, rules="calibration.json"):
 
 @pytest.fixture(scope="module")
 def many(trained, tmp_path_factory):
-    """Rules learned from 600 cells of three held-out donors, and where they are."""
+    """Rules fitted to 600 cells of three held-out donors, and their folder."""
     folder = tmp_path_factory.mktemp("many")
     with threadpool_limits(1):
         part = held_out(folder, list(range(3)) * 200)
@@ -121,13 +121,13 @@ def test_fresh_cells_of_such_donors_get_what_was_promised(many, trained, tmp_pat
     means = pd.DataFrame({"given": found["probability"], "right": right}).groupby(bins, observed=True)
     sizes = means.size() / len(found)
     assert (sizes * (means.mean()["given"] - means.mean()["right"]).abs()).sum() < 0.06
-    # The set holds the truth as often as it says.
+    # The set holds the truth as often as it should.
     inside = [
         truth in found.split(" | ")
         for truth, found in zip(found["truth"], found["prediction_set"], strict=True)
     ]
     assert np.mean(inside) > 0.95 - 0.02
-    # Held-out cells and these are alike: p-values are even.
+    # Held-out cells and these are drawn equally: p-values are uniform.
     assert np.mean(found["ood_pvalue"] < 0.05) < 0.07
 
 
@@ -215,7 +215,7 @@ def test_too_little_memory_is_told_at_once(trained, tmp_path):
 
 
 def test_marker_values_outweigh_the_latent_space(tmp_path):
-    """Where no donor was held out; held-out donors move weights from there."""
+    """Default weights without held-out donors; held-out donors change them."""
     train_heads(tmp_path, list(range(3)) * 40, markers=True)
     names = ["xgboost", "linear", "neighbors", "cytovi", "expression", "expression_xgboost"]
     found = {}
@@ -230,7 +230,7 @@ def test_marker_values_outweigh_the_latent_space(tmp_path):
 
 
 def test_donors_that_differ_are_rehearsed(tmp_path):
-    """Donor b lies off donor a. Validation cells of both are easy for heads that know both."""
+    """Donor b is shifted from donor a. Heads trained on both label validation cells of both easily."""
     places = [0, 0.45, 1, 1.45, 2, 1.6] * 60
     labels = [LABELS[code] for code in (0, 0, 1, 1, 2, 2)] * 60
     train_heads(tmp_path, places, labels=labels, batches=("a", "b"), spread=0.4, depth=DEPTH)
@@ -243,7 +243,7 @@ def test_donors_that_differ_are_rehearsed(tmp_path):
     (tmp_path / "classifier" / "rehearsal.npz").unlink()
     known = calibrate(tmp_path, tmp_path, validation)
     assert (known.held_out.rehearsed, known.held_out.donors) == (False, 0)
-    # Those of known donors promise what another donor would not keep.
+    # Accuracy on training donors is too high for another donor.
     assert known.held_out.accuracy > rehearsed.held_out.accuracy + 0.02
     newcomer = write_part(
         tmp_path / "newcomer", [0.4, 1.4, 1.6] * 100, labels=[*LABELS] * 100, spread=0.4, depth=DEPTH, seed=2

@@ -33,7 +33,7 @@ def test_table(tmp_path, capsys):
 
 
 def write_unreadable(folder, dataset, problem):
-    """What is written of a file that cannot be read."""
+    """Artifact of a file that cannot be read; its path."""
     found = Inspection(dataset=dataset, role="query", path=f"{dataset}.h5ad", problems=[problem])
     write_artifact(found, folder / f"{dataset}.json")
     return str(folder / f"{dataset}.json")
@@ -165,7 +165,7 @@ def test_a_key_that_fits_nothing_is_refused(tmp_path, settings, named, expected)
 
 
 def test_without_references_renames_may_fit_nothing(tmp_path, capsys):
-    """The labels of what was trained before may be those that are renamed."""
+    """Renamed labels may be those of an earlier training."""
     path = write(tmp_path, role="query", named={"labels.rename": {"a": False}})
     check_datasets([path], str(tmp_path / "datasets.tsv"), parents={"x": "y"})
     assert "warning: labels.rename: fits no label of a dataset: 'a'" in capsys.readouterr().out
@@ -208,7 +208,7 @@ FORTY = tuple(f"CD{number}" for number in range(1, 41))
     ],
 )
 def test_three_of_forty_markers(tmp_path, sources, said):
-    """With and without training on what all have, before anything is converted."""
+    """With and without training on the common markers, before anything is converted."""
     paths = [
         write_events(tmp_path, "atlas", role="reference", panel=FORTY),
         write_events(tmp_path, "patients", panel=(*FORTY[:3], "Foo")),
@@ -221,7 +221,7 @@ def test_three_of_forty_markers(tmp_path, sources, said):
 
 
 def write_trained(folder, markers=PANEL, *, backbone=PANEL, **look):
-    """What a run leaves in which a model was trained."""
+    """Artifacts of a run that trained a model, by argument of check_datasets."""
     table = pd.DataFrame({"gene": list(markers)})
     table["backbone"] = table["gene"].isin(backbone)
     table.to_csv(folder / "genes.tsv", sep="\t", index=False)
@@ -247,7 +247,7 @@ def test_panels_and_values_of_a_model_trained_before(tmp_path):
 
 
 def of_others(folder, **look):
-    """What is said of a model of others whose values were of this kind."""
+    """Artifacts of a pre-trained model whose values were of this kind."""
     trained = write_trained(folder)
     values = {"pretrained": ValueKind(**{"technology": None, **look})}
     write_features(folder / "genes.json", namespace="marker", values=values)
@@ -362,7 +362,7 @@ def test_tables_ontology_and_columns_are_read_once(tmp_path, monkeypatch, role):
     ids = {"T cell": "CL:0000084", "CD4 T cell": "CL:0000624"}
     table = str(tmp_path / "datasets.tsv")
     check_datasets(paths, table, parents={"B cell": "lymphocyte"}, ontology=ids, is_a="shipped")
-    # Without a reference nothing is made of them.
+    # Without a reference they are not used.
     expected = (
         ["read_parents", "read_ontology", "joined_hierarchy", "read_obo"] if role == "reference" else []
     )

@@ -49,7 +49,7 @@ def test_a_table_of_events_without_names(tmp_path, monkeypatch, jobs, max_bytes)
 
 
 def test_a_filter_on_labels_by_order(tmp_path):
-    """Lines count all events, those that are filtered out too."""
+    """Lines count all events, including those that are filtered out."""
     events, labels = write_events(tmp_path)
     chunks = convert(
         tmp_path / "blood.csv",
@@ -83,7 +83,7 @@ def test_no_number_far_from_where_one_looks_first(tmp_path, monkeypatch, value, 
 
 @pytest.mark.filterwarnings("ignore")
 def test_real_events_agree(test_data, tmp_path):
-    """The same events as FCS and as h5ad, whose channels stand in another order."""
+    """The same events as FCS and as h5ad, with channels in another order."""
     folder = test_data / "levine32_cytof"
     fcs = convert(
         folder / "Levine_H1.fcs",

@@ -40,7 +40,7 @@ SETTINGS = settings_like(ModelSettings, type="cytovi", n_latent="auto", n_layers
 
 
 def make_common(folder, *, panels=PANELS, batches=("a", "b")):
-    """The references' training cells as the rules before write them."""
+    """The references' training cells, as earlier rules write them."""
     merged, inspected = {}, {}
     for seed, (name, panel) in enumerate(panels.items()):
         events = simulate_events(400, panel=panel, batches=batches, shift=0.3, seed=seed)
@@ -116,7 +116,7 @@ def make_query(folder, panel=PANEL, *, batches=("x", "y")):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A model of two panels and one of a single batch, and the folder of what each was made of."""
+    """A model of two panels and one of a single batch, with the folders of their inputs."""
     folder, alone = (tmp_path_factory.mktemp(name) for name in ("two_panels", "one_batch"))
     common, one_batch = make_common(folder), make_common(alone, panels={"atlas": PANEL}, batches=("a",))
     query, same_query = make_query(folder), make_query(alone)
@@ -134,7 +134,7 @@ def trained(tmp_path_factory):
 
 
 def load(folder):
-    """A model as anyone loads it, and events of all its batches in turn; new ones have mean weights."""
+    """A model as scvi-tools loads it, and events of all its batches in turn; new ones have mean weights."""
     n_events = 2 * CELLS_PER_MINIBATCH + 100
     markers = pd.Index(weights_and_names(folder)["var_names"])
     values = np.random.default_rng(0).normal(0.4, 0.5, (n_events, len(markers))).astype(np.float32)
@@ -172,13 +172,13 @@ def test_latents_are_scvi_tools_own(trained, name):
     expected = model.get_latent_representation(cells)
     assert latents.dtype == np.float32
     assert (np.abs(latents - expected) <= 1e-5 * expected.std(axis=0)).all()
-    if name != "one batch":  # batches are seen, and not confused
+    if name != "one batch":  # batches are used, and not confused
         other = encoder.latents(values, np.roll(codes, 1))[0]
         differs = (np.abs(other - expected) > 1e-3 * expected.std(axis=0)).any(axis=1).mean()
-        # New batches are alike as long as the model is not fitted to them.
+        # New batches are treated equally until the model is fitted to them.
         shares = {"two panels, as it is": 5 / 6, "two layers, as it is": 5 / 6, "one batch, as it is": 0}
         assert differs == pytest.approx(shares.get(name, 1), abs=0.01)
-    # Only markers of the backbone are looked at, whatever is said to have been measured.
+    # Only markers of the backbone are used, whatever the mask of measured values.
     hidden = ~np.isin(cells.var_names, BACKBONE if name.startswith("two") else PANEL)
     cells.X[:, hidden] = 100
     cells.layers["_nan_mask"][:, hidden] = 0
@@ -187,7 +187,7 @@ def test_latents_are_scvi_tools_own(trained, name):
 
 
 def test_the_saved_model_is_an_ordinary_one(trained):
-    """For markers in their order, with names and batches that say what they are."""
+    """Its markers are in order, and its batches have the names of datasets and samples."""
     model, _ = load(trained.models["two panels"])
     assert model_class(str(trained.models["two panels"])) is CYTOVI
     assert list(weights_and_names(trained.models["two panels"])["var_names"]) == MARKERS
@@ -206,7 +206,7 @@ def test_the_saved_model_is_an_ordinary_one(trained):
 
 
 def test_labels_lie_apart(trained):
-    """Trained for a few epochs only, by a network that saw three labels."""
+    """The network was trained for a few epochs only, with three labels."""
     folder = trained.models["two panels"]
     map_query(
         str(trained.common),
@@ -250,7 +250,7 @@ def changed(trained, folder, *, where):
 
 
 def test_a_value_that_was_not_measured_has_no_influence(trained, tmp_path):
-    """Whatever stands in its place in the store, the weights are the same to the last bit."""
+    """Any value in its place in the store gives the same weights to the last bit."""
     found = changed(trained, tmp_path, where="missing")
     for name, weight in weights(trained.models["two panels"]).items():
         assert torch.equal(found[name], weight), name

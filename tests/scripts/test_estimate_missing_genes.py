@@ -41,7 +41,7 @@ def reference(trained, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def on_markers(trained, tmp_path_factory):
-    """The same where the model's genes are markers; the last five are not of the backbone."""
+    """The same for a model of markers; the last five are not of the backbone."""
     folder = tmp_path_factory.mktemp("marker_loss")
     validation = marker_values_of(simulate_cells(150, n_genes=60, batches=("a", "b"), shift=0.2, seed=7))
     backbone = np.arange(60) < 55
@@ -52,7 +52,7 @@ def on_markers(trained, tmp_path_factory):
 
 
 def learn(trained, folder, common, validation, *, heads, modality="rna"):
-    """Map training and validation cells, and learn from them; the latter's file is in the folder already."""
+    """Map training and validation cells, and train on them; the validation file is already in the folder."""
     for name, counts in (("train", common), ("validation", folder / "validation.h5ad")):
         (folder / name).mkdir()
         map_part(counts, trained.folder / "model", folder / name / "0.parquet")
@@ -95,7 +95,7 @@ def learn(trained, folder, common, validation, *, heads, modality="rna"):
 
 
 def marker_values_of(cells):
-    """Values as of transformed intensities, every one stored."""
+    """Values like transformed intensities, every one stored."""
     cells = cells.copy()
     cells.X = stored(np.arcsinh(cells.X.toarray() / 5) / 3)
     return cells
@@ -116,7 +116,7 @@ def map_part(counts, model, mapped):
 
 
 def write_query(path, measured, n_genes=60, **columns):
-    """A query of which nothing but its genes matters."""
+    """A query of which only the genes matter."""
     cells = simulate_cells(10, n_genes=n_genes)
     with H5adWriter(path, pd.DataFrame({"measured": measured} | columns, index=cells.var_names)) as writer:
         writer.append(cells.X, cells.obs_names.to_numpy(dtype=object), {})
@@ -192,7 +192,7 @@ def test_a_query_with_all_genes_gets_thresholds_for_its_own_limit(reference, tmp
 
 
 def test_missing_genes_cost_what_validation_cells_without_them_lose(reference, tmp_path, capsys):
-    """Compared with validation cells whose counts of these genes were really set to 0."""
+    """Compared with validation cells whose counts of these genes were set to 0."""
     measured = np.arange(60) % 6 == 0
     found, _ = estimate(reference, tmp_path, measured)
     assert found.measured == 10
@@ -207,13 +207,13 @@ def test_missing_genes_cost_what_validation_cells_without_them_lose(reference, t
     macro_f1 = f1_score(predicted["truth"], predicted["best_label"], average="macro")
     assert found.macro_f1_without == pytest.approx(macro_f1, abs=0.01)
     assert found.loss == pytest.approx(found.macro_f1 - found.macro_f1_without)
-    # What is given out is as right as it should be, although the classifiers have lost much.
+    # Accepted labels keep the error bound, although the classifiers have lost much.
     given = predicted["label"] != "unknown"
     assert (predicted["label"] != predicted["truth"])[given].mean() <= 0.15
 
 
 def test_training_on_the_genes_alone_is_priced_by_the_baseline(reference, trained, tmp_path, capsys):
-    """Compared with a baseline that never saw the other genes."""
+    """Compared with a baseline trained without the other genes."""
     measured = np.arange(60) % 6 == 0
     found, _ = estimate(reference, tmp_path, measured, training=trained.folder / "common.h5ad")
     scores = {}
@@ -251,7 +251,7 @@ def test_the_cheaper_way_is_advised(capsys, without, retrained, advice, told):
 
 
 def test_genes_without_an_ortholog_are_priced_and_counted(reference, tmp_path, capsys):
-    """They cost what the same genes cost a query of the model's species that lacks them."""
+    """The loss is that of a query of the model's species that lacks the same genes."""
     measured = np.arange(60) % 6 == 0
     expected, _ = estimate(reference, tmp_path, measured)
     found, _ = estimate(
@@ -281,7 +281,7 @@ def test_without_validation_cells_nothing_is_foretold(reference, tmp_path, capsy
 
 
 def test_memory_and_blocks_change_nothing(reference, tmp_path, monkeypatch):
-    """Blocks of which some hold no cell that was drawn."""
+    """Blocks, some without a drawn cell."""
     monkeypatch.setattr("estimate_missing_genes.calibration_cap", lambda n_labels: 20)
     measured = np.arange(60) < 40
     whole, whole_rules = estimate(reference, tmp_path, measured)
@@ -300,7 +300,7 @@ def test_too_little_memory_is_told_at_once(reference, tmp_path):
 
 
 def test_of_marker_values_too(on_markers, tmp_path):
-    """Compared with validation cells whose values of these markers were really set to 0."""
+    """Compared with validation cells whose values of these markers were set to 0."""
     found, _ = estimate(on_markers, tmp_path, np.ones(60, bool))
     assert (found.loss, found.measured) == (0, 60)
     measured = np.arange(60) % 6 == 0

@@ -206,7 +206,7 @@ def test_baseline_learns_from_the_genes(scored):
     baseline = run(folder).baseline
     known = frame[frame["truth"].isin(KNOWN)]
     assert baseline.n_cells == len(known)
-    # The query's labels shift their genes by one label, HSC standing second: B and nothing else agrees.
+    # The query's labels shift their genes by one label, with HSC in second place: B and nothing else agrees.
     assert baseline.accuracy > 0.3
     same = baseline.cellferry_on_the_same_cells.accuracy
     assert same == pytest.approx((known["best_label"] == known["truth"]).mean())
@@ -263,7 +263,7 @@ def test_log_normalized_is_scanpys():
 
 
 def write_values(path, labels, rng, *, telltale):
-    """Cells whose label shows in the values of markers, some below 0; the last is not of the backbone."""
+    """Cells whose label determines the values of markers, some below 0; the last is not of the backbone."""
     codes = pd.factorize(labels, sort=True)[0]
     values = rng.normal(0.1, 0.15, (len(labels), 12))
     values[np.arange(len(labels)), codes] += 0.8
@@ -287,7 +287,7 @@ def test_baseline_learns_from_marker_values_as_they_are(tmp_path):
     as_predictions(pd.DataFrame(table)).to_parquet(tmp_path / "query.parquet")
     baseline = run(tmp_path).baseline
     assert baseline.method == "values of the backbone's markers, PCA, logistic regression"
-    # The marker that tells every label of the reference is 0 in the query.
+    # The marker that distinguishes every label of the reference is 0 in the query.
     assert baseline.accuracy > 0.95
 
 

@@ -1,4 +1,4 @@
-"""Every real file becomes chunks that hold what an independent reader finds, or is refused with a reason."""
+"""Every real file becomes chunks with the values of an independent reader, or is refused with a reason."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ FOLDERS = ("formats", "pbmc", "cellmix", "levine32_cytof")
 
 
 def h5ad(place):
-    """What anndata finds in a place."""
+    """Function that reads a matrix and its genes by anndata."""
 
     def read(path):
         found = ad.read_h5ad(path)
@@ -159,7 +159,7 @@ REFUSED = {
 
 BESIDE = ("**/barcodes.tsv*", "**/features.tsv*", "**/genes.tsv*", "formats/*.csv", "**/*metadata.csv.gz")
 BESIDE += ("**/*_labels.csv", "formats/fcs/gating_result.csv", "formats/citeseq_AML_SCUBA/AML_BPCells/*/*")
-"""Parts of others, annotation and tables of gene names."""
+"""Parts of other files, annotation and tables of gene names."""
 
 
 def test_no_file_is_forgotten(test_data):
@@ -209,7 +209,7 @@ def test_what_cannot_be_used_is_refused(test_data, tmp_path, path):
 
 @pytest.mark.parametrize("path", INTENSITIES)
 def test_intensities_are_what_flowio_finds(test_data, tmp_path, path):
-    """Of the markers; time stays in the file's own steps."""
+    """Markers are compared; time stays in the file's own steps."""
     own = {"role": "query", "path": str(test_data / path), "chunks": 3}
     fill_defaults({"modality": "cytometry", "datasets": {"blood": own}})
     own |= {"modality": "cytometry", "markers": {}}

@@ -108,7 +108,7 @@ def test_the_expected_error_is_one_less_the_mean_probability_of_the_labels_given
     monkeypatch.setattr("cellferry.report.label_counts.MIN_CELLS_OF_LABEL", 2)
     outputs = gather(query[0], tmp_path)
     expected = json.loads(pq.read_schema(outputs["parquet"]).metadata[b"expected_error"])
-    # Of six cells one is unknown (.2); the labels of the others have probabilities 0, .4, .6, .8 and 1.
+    # One of six cells is unknown (.2); the labels of the others have probabilities 0, .4, .6, .8 and 1.
     assert expected["of_all"] == pytest.approx(1 - 0.56)
     assert expected["by_label"] == {"T, CD4": pytest.approx(1 - 0.6)}
     labeled = ad.read_h5ad(outputs["labeled"])
@@ -186,7 +186,7 @@ def test_labels_stand_in_the_order_of_the_references_and_have_its_colors(query, 
     assert colors_in(adata, "label") == {
         "T, CD4": colors["T, CD4"], "γ": colors["γ"], "unknown": colors["unknown"], 'B "x"': REFERENCE_COLOR,
     }  # fmt: skip
-    # What is not known is a category too, and the last: viewers know no missing ones.
+    # A missing truth is a category too, and the last: viewers do not support missing ones.
     assert adata.obs["truth"].tolist() == ["none", "none", "T, CD4", "none", 'B "x"', "T, CD4"]
     assert adata.obs["truth"].cat.categories.tolist() == ["T, CD4", 'B "x"', "none"]
     assert colors_in(adata, "truth")["T, CD4"] == colors["T, CD4"]
@@ -203,7 +203,7 @@ def test_places_are_the_latents_first_two_principal_components_among_the_referen
 
 
 def check_for_cellxgene(adata):
-    """What CELLxGENE's adaptor of AnnData asks of a file, by its code (version 1.3.0)."""
+    """Check what CELLxGENE's adaptor of AnnData requires, by its code (version 1.3.0)."""
     assert adata.obs.columns.is_unique
     assert adata.var.columns.is_unique
     assert adata.obs_names.is_unique
@@ -270,7 +270,7 @@ def test_without_counts_all_else_is_the_same(query, tmp_path):
 
 def test_coordinates_go_to_obsm_as_they_are(query, tmp_path):
     inputs, counts, _ = query
-    # Too large and fine for float32; one cell has none.
+    # Too large and fine for float32; one cell has no coordinates.
     places = np.array([[123456.0625 + row, 3.25, row] for row in range(6)])
     places[4] = np.nan
     obs = {

@@ -1,4 +1,4 @@
-"""import_reference with a CytoVI model: intensities become what it takes, and are mapped as before."""
+"""import_reference with a CytoVI model: intensities are transformed and mapped as before."""
 
 import json
 import shutil
@@ -66,7 +66,7 @@ def take(folder, to, *, modality="cytometry", cofactor="auto", **changed):
 
 
 def common_of(folder, events, *, seen=RAW, channels=None, min_common=0.3):
-    """What subset_common_genes makes of linear intensities for the model in a folder; its path."""
+    """Path of subset_common_genes' output: linear intensities for the model in a folder."""
     var = channels_of(pd.DataFrame(index=channels or list(events.var_names)), read_markers({}), "query")
     with H5adWriter(folder / "merged.h5ad", var) as writer:
         obs = {"batch": np.array([f"query/{donor}" for donor in events.obs["donor"]], dtype=object)}
@@ -90,7 +90,7 @@ def common_of(folder, events, *, seen=RAW, channels=None, min_common=0.3):
 
 
 def in_another_panel(events):
-    """The same events as another laboratory has them: other spellings and order, and channels besides."""
+    """The same events from another laboratory: other spellings and order, and more channels."""
     order = np.random.default_rng(7).permutation(len(MARKERS))
     values = np.column_stack([np.arange(events.n_obs), events.X[:, order], np.full(events.n_obs, 3)])
     channels = ["Time", *(OTHERWISE.get(MARKERS[place], MARKERS[place]) for place in order), "CD99"]
@@ -186,7 +186,7 @@ def test_a_model_whose_encoder_takes_no_batch_is_used_as_it_is(foreign, tmp_path
 
 
 def test_training_would_not_have_moved_it(foreign, tmp_path):
-    """Surgery by scvi-tools itself, of the model as others left it."""
+    """Surgery of the original model by scvi-tools itself."""
     take(foreign.folder, tmp_path)
     common = common_of(tmp_path, foreign_events(300, batches=("x", "y"), seed=5))
     with H5adReader(common) as reader:
@@ -310,7 +310,7 @@ def test_the_backbone_of_a_model_that_tells_it_is_not_told_again(foreign, tmp_pa
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory, foreign):
-    """A model that this workflow trained: on CD45 to CD33 of two references, of which one lacks CD33."""
+    """A model that this workflow trained on CD45 to CD33 of two references, one without CD33."""
     folder = tmp_path_factory.mktemp("own")
     measured = {"a": [True] * 10, "b": [True] * 9 + [False]}
     var = pd.DataFrame({"measured": True, "backbone": measured["b"]}, index=list(MARKERS[:10]))

@@ -1,4 +1,4 @@
-"""import_reference: a model of others in the place of a reference; what cannot be used is refused."""
+"""import_reference: a pre-trained model in place of a reference; unusable models are refused."""
 
 import json
 from types import SimpleNamespace

@@ -109,7 +109,7 @@ def write_levels(tmp_path, **columns):
 
 
 def test_levels(tmp_path):
-    """Coarsest first; a value that some cells of a label lack is that of the others."""
+    """Coarsest first; a value missing in some cells of a label is that of its other cells."""
     lineage = {"CD4": "T cell", "CD8": "T cell", "Mono": "myeloid"}
     compartment = {"CD4": "lymphoid", "CD8": "lymphoid", "Mono": "other", "Mast": "nan"}
     path = write_levels(tmp_path, lineage=lineage, compartment=compartment)
@@ -171,7 +171,7 @@ def test_a_label_that_reads_like_a_prediction_set(tmp_path):
 
 
 def test_real_labels_with_words_for_none(test_data, tmp_path):
-    """The Human Lung Cell Atlas: 'None' where a level does not reach, and Greek letters."""
+    """The Human Lung Cell Atlas: 'None' at missing levels, and Greek letters."""
     path = test_data / "formats" / "h5ad" / "hlca_Krasnow_2020_100genes.h5ad"
     obs = ad.read_h5ad(path, backed="r").obs
 
@@ -238,7 +238,7 @@ def test_annotation_table(tmp_path):
     ],
 )
 def test_an_annotation_table_must_be_that_of_the_cells(blood, capsys, named, settings, problem, warning):
-    """Barcodes of another sample are the same by chance, a few of them."""
+    """A few barcodes of another sample are the same by chance."""
     names = [f"cell{i}" for i in range(named)] + [f"other{i}" for i in range(50 - named)]
     table = blood.parent / "obs.csv"
     table.write_text("cell,plate\n" + "".join(f"{name},p{i % 2}\n" for i, name in enumerate(names)))
@@ -261,7 +261,7 @@ def test_each_of_several_tables_must_be_that_of_its_file(tmp_path):
 
 @pytest.mark.parametrize("key", ["batch", "keep_obs", "label", "cells"])
 def test_the_files_own_column_sample(tmp_path, key):
-    """Of several files `sample` is the file; of one it is the file's own column."""
+    """`sample` is the file if a dataset has several files, else the file's own column."""
     for name in ("a", "b"):
         adata = make_adata()
         adata.obs["sample"] = [f"{name}{i % 5}" for i in range(N_CELLS)]

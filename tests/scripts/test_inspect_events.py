@@ -15,7 +15,7 @@ def inspect_events(path, **config):
 
 @pytest.fixture
 def write_fcs(tmp_path):
-    """Write events as an FCS file, changed before."""
+    """Change events, and write them as an FCS file."""
 
     def write(events, name="blood", **columns):
         events = events.copy()
@@ -74,7 +74,7 @@ def test_values_that_are_transformed_already(write_fcs, change, kind):
 
 
 def test_a_time_among_the_markers(write_fcs):
-    """Told by what it does; where the name says so there is nothing to tell."""
+    """Detected by its rising values, if its name does not contain time."""
     path = write_fcs(renamed(simulate_events(300), Time="Zeit"))
     problem = only_problem(inspect_events(path))
     assert problem.startswith(f"{path}: 'Zeit' rises from event to event, as a time or a number does")
@@ -85,7 +85,7 @@ def test_a_time_among_the_markers(write_fcs):
     for markers in ({"Zeit": None}, {"Zeit": "Zeit"}, {"D0": None}):
         assert inspect_events(path, markers=markers).problems == []
     events = simulate_events(300)
-    alike = write_fcs(events, "alike", CD3=7)  # a channel of one value is another thing
+    alike = write_fcs(events, "alike", CD3=7)  # a constant channel is another problem
     assert inspect_events(alike).problems == []
     few = write_fcs(renamed(simulate_events(99), Time="Zeit"), "few")
     assert inspect_events(few).problems == []
@@ -158,7 +158,7 @@ def test_channels_without_a_name_and_of_one_name(tmp_path):
 
 
 def test_events_that_are_not_in_order(tmp_path):
-    """Channels × events: there are few channels, so the first events are soon found."""
+    """Channels × events: with few channels, the first events are read quickly."""
     events = simulate_events(300)
     frame = pd.DataFrame(events.X.toarray().T, index=events.var_names, columns=events.obs_names)
     frame.to_csv(tmp_path / "blood.csv")
@@ -170,7 +170,7 @@ def test_events_that_are_not_in_order(tmp_path):
 
 
 def test_events_of_a_matrix_whose_order_ends_late(tmp_path, monkeypatch):
-    """It seems to be sorted by event, and is not."""
+    """It looks sorted by event, and is not."""
     monkeypatch.setattr("cellferry.formats.tenx_mtx.PREVIEW_BYTES", 100)
     events = simulate_events(50)
     counts = sparse.coo_matrix(events.X)

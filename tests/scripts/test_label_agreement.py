@@ -1,4 +1,4 @@
-"""train_classifier with several references: what each calls the cells of the others, and which is nearest."""
+"""train_classifier with several references: their labels of each other's cells, and the nearest one."""
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ from train_classifier import train_classifier
 
 ATLAS = {0: "T", 1: "T", 2: "NK", 3: "B"}
 BLOOD = {0: "CD4", 1: "CD8", 2: "B", 3: "NK", 4: "pDC"}
-"""What two datasets call the types: one has a name for two of them, and names of two are swapped."""
+"""Names of the types in two datasets: one name covers two types, and the names of two are swapped."""
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +27,7 @@ def one_thread():
 
 
 class References:
-    """Reference datasets of cells of five types, each with names of its own for them."""
+    """Reference datasets with cells of five types, each with its own names of them."""
 
     def __init__(self, folder, *, heads=("linear", "neighbors", "expression"), spread=0.5, markers=False):
         self.folder, self.heads, self.spread, self.markers = folder, heads, spread, markers
@@ -83,7 +83,7 @@ def both(n, **numbers):
 
 
 def relations(table):
-    """Pairs of labels that are something to each other, by (dataset, label, called)."""
+    """Related pairs of labels, by (dataset, label, called)."""
     told = table[table["relation"] != ""]
     return {
         (row.dataset, row.label): sorted(
@@ -135,7 +135,7 @@ def test_labels_that_agree_are_in_no_conflict(tmp_path):
 
 
 def test_held_out_cells_are_labeled_where_there_are_enough(tmp_path):
-    """Whole donors may be held out of one dataset, and none of another."""
+    """One dataset may have held-out donors, and another may not."""
     table = References(tmp_path).train(both(40), [cells for cells in both(12) if cells[0] == "blood"])
     assert {(row.dataset, row.part, row.cells) for row in table.itertuples() if row.label != "T"} == {
         ("atlas", "training", 40),
@@ -147,7 +147,7 @@ def test_held_out_cells_are_labeled_where_there_are_enough(tmp_path):
 
 
 def test_of_a_model_that_saw_labels_held_out_cells_count_alone(tmp_path):
-    """Its classifier learned from all datasets, so it labels none of their cells here."""
+    """Its classifier was trained on all datasets, so it labels none of their cells here."""
     names = sorted({*ATLAS.values(), *BLOOD.values()})
     model = ScanviHead(
         np.array(names), False, weight_0=np.zeros((len(names), 5)), bias_0=np.zeros(len(names))
@@ -185,7 +185,7 @@ def test_shares_of_a_label_are_of_all_its_cells(tmp_path):
 
 
 def test_datasets_that_cannot_be_compared_are_named(tmp_path, capsys):
-    """One has a single label, another a label of few cells, and no label of one is known to another."""
+    """One dataset has a single label, another a label of few cells; they share no label."""
     cells = [("atlas", 0, "a", 40), ("atlas", 1, "b", 40), ("atlas", 2, "c", 4)]
     cells += [("lung", 3, "d", 40), ("few", 0, "e", 3), ("few", 1, "f", 3)]
     table = References(tmp_path).train(cells)
@@ -202,7 +202,7 @@ def test_datasets_that_cannot_be_compared_are_named(tmp_path, capsys):
 
 
 def test_types_of_one_dataset_are_nearest_to_it(tmp_path):
-    """Of three large types and one small one the datasets share one, which both know."""
+    """The datasets share one type; each has another of its own."""
     cells = [("atlas", 0, "a", 400), ("atlas", 1, "b", 400), ("blood", 2, "c", 60), ("blood", 0, "a", 60)]
     References(tmp_path).train(cells)
     classifier = Classifier(tmp_path / "classifier", threads=1)
@@ -210,7 +210,7 @@ def test_types_of_one_dataset_are_nearest_to_it(tmp_path):
     found = classifier.reference_datasets.nearest([latents_at(query, spread=0.5, seed=7)])
     assert (found.names[:200] == "atlas").mean() > 0.99
     assert (found.names[200:400] == "blood").mean() > 0.99
-    # What both know is near to both, however many cells they have of it.
+    # The shared type is near to both, however many of its cells they have.
     assert np.median(found.next_distance[400:]) < 1
     assert np.median(found.next_distance[:400]) > 2
     assert 0.3 < (found.names[400:] == "atlas").mean() < 0.7

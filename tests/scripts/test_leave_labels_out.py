@@ -91,13 +91,13 @@ def test_without_limits_they_are_taken_for_others_or_for_their_lineage(trained, 
     part = held_out(tmp_path, list(range(3)) * 40)
     found = leave_out(trained, part, min_p=0.0)
     assert LABELS[0] not in found[LABELS[0]].accepted_as
-    # γδ T without γδ T: what is left of its lineage is NK/ILC, which is no right answer.
+    # γδ T without γδ T: only NK/ILC is left of its lineage, which is a wrong answer.
     assert found[LABELS[2]].accepted > leave_out(trained, part)[LABELS[2]].accepted
     assert set(found[LABELS[2]].accepted_as) <= {LABELS[0], LABELS[1], "B"}
 
 
-def test_a_label_beside_another_is_taken_for_it_as_by_classifiers_that_never_saw_it(tmp_path):
-    """Compared with classifiers and rules that were really trained without the label's cells."""
+def test_a_label_beside_another_is_taken_for_it_as_by_classifiers_trained_without_it(tmp_path):
+    """Compared with classifiers and rules that were trained without the label's cells."""
     near = {0: 0, 1: 1, 2: 1.51}  # the third label's cells lie beside the second's
     for name, codes in (("all", [0, 1, 2]), ("without", [0, 1])):
         (tmp_path / name).mkdir()
@@ -148,7 +148,7 @@ def test_chunks_and_blocks_change_nothing(trained, tmp_path, monkeypatch):
 
 
 def test_a_reference_without_counts(tmp_path):
-    """Training, calibration and this go by latents alone, as they do where nobody looks at expression."""
+    """Training, calibration and this rule use latents alone, as they do without heads on expression."""
     found = {}
     for counts in (True, False):
         folder = tmp_path / str(counts)
@@ -201,7 +201,7 @@ def test_too_little_memory_is_told_at_once(trained, tmp_path):
 
 
 def test_marker_values_are_never_of_low_quality(tmp_path):
-    """With cytovi's vote, which is taken anew without the label's cells as the neighbors' is."""
+    """cytovi's vote, too, is computed again without the label's cells, as the neighbors' is."""
     train = train_heads(tmp_path, list(range(3)) * 80, spread=0.4, markers=True)
     calibrate(tmp_path, train, list(range(3)) * 60, spread=0.4, markers=True)
     part = held_out(tmp_path / "test", list(range(3)) * 40, markers=True)

@@ -91,7 +91,7 @@ def test_every_head_gives_a_label_of_the_finest_level(tmp_path):
 
 
 def test_without_the_tree_the_coarser_label_competes(tmp_path):
-    """It takes most of the cells of the labels below it; with the tree none, and none of these is lost."""
+    """It takes most cells of the labels below it, but none of them with the hierarchy."""
     labels, places = mixed(20, 40, 40)
     plain = LabelHierarchy([], {label: [] for label in set(labels)}, sorted(set(labels)))
     folders = {
@@ -153,7 +153,7 @@ def test_a_rehearsal_learns_from_sums_and_asks_for_cells_with_labels_only(tmp_pa
 
 
 def test_calibration_leaves_them_out(tmp_path):
-    """A probability of the finest labels says nothing of a cell whose label is not known."""
+    """A cell with a coarser label only cannot show whether a finest label is right."""
     learned = []
     for name, further in (("with", [ABOVE] * 12), ("without", [])):
         classifier, part, others = train(tmp_path / name, *mixed(20, 40, 40), validation=further)

@@ -1,4 +1,4 @@
-"""docs/outputs.md: its columns are those that are written, and its code runs as it stands there."""
+"""docs/outputs.md: its columns are those of the files, and its code runs unchanged."""
 
 import os
 import re
@@ -164,7 +164,7 @@ def test_sums_are_of_the_expression_of_cells_by_best_label(patients):
 
 
 def test_nothing_is_summed_where_the_reference_has_nothing_to_be_compared_with(patients, tmp_path):
-    """As with an imported model, or with classifiers of an earlier version; answers are the same."""
+    """As for a pre-trained model, or classifiers of an earlier version; labels are the same."""
     shutil.copytree(patients / "classifier", tmp_path / "classifier")
     (tmp_path / "classifier" / REFERENCE_SUMS).unlink()
     predictions, sums = tmp_path / "0.parquet", tmp_path / "0.npz"
@@ -189,7 +189,7 @@ def test_every_output_of_a_run_is_on_the_page():
     assert len(paths) > 20
     named = re.findall(r"`(results/[^`]+)`", PAGE)
     for path in paths:
-        # A folder stands for what is in it, and a whole query's file for its chunks.
+        # A folder covers its files, and a query's whole file its chunks.
         known = [name for name in named if path.startswith(name.rstrip("/"))]
         assert known or path.replace("/{chunk}", "") in named, path
 
@@ -220,7 +220,7 @@ def test_python(patients, tmp_path, number):
 
 
 def r_code_works(folder, packages, code):
-    """Run R, or skip where it lacks what it takes."""
+    """Run R, or skip if it lacks a package."""
     if shutil.which("Rscript") is None:
         pytest.skip("R is not installed")
     present = " && ".join(f"requireNamespace('{package}', quietly = TRUE)" for package in packages)
@@ -229,7 +229,7 @@ def r_code_works(folder, packages, code):
         pytest.skip(f"R lacks one of the packages {', '.join(packages)}")
     loading = "".join(f"suppressMessages(library({package}))\n" for package in packages)
     (folder / "script.R").write_text(loading + code, encoding="utf-8")
-    # Labels hold letters that are not ASCII.
+    # Labels have letters that are not ASCII.
     result = subprocess.run(
         ["Rscript", "script.R"],
         cwd=folder,

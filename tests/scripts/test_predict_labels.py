@@ -1,4 +1,4 @@
-"""predict_labels: columns, order, reasons; the same whatever the blocks, the chunks and the cells beside."""
+"""predict_labels: columns, order, reasons, independent of blocks, chunks and other cells."""
 
 import json
 from pathlib import Path
@@ -176,7 +176,7 @@ def test_cells_of_few_counts_or_genes_are_of_low_quality(trained, tmp_path):
 
 
 def test_by_default_cells_as_shallow_as_held_out_ones_get_labels(trained, tmp_path):
-    """The reference's own cells have fewer counts than the most that a limit may ask for."""
+    """The reference's own cells have fewer counts than the upper bound of automatic limits."""
     part = query(tmp_path, [0, 1, 2] * 100)
     automatic = predict(trained, part, min_counts="auto", min_genes="auto")["reason"] == "low quality"
     absolute = predict(trained, part, min_counts=50, min_genes=20)["reason"] == "low quality"
@@ -188,7 +188,7 @@ def test_by_default_cells_as_shallow_as_held_out_ones_get_labels(trained, tmp_pa
 
 
 def test_probabilities_of_a_cell_do_not_depend_on_the_cells_beside_it(trained, tmp_path):
-    """A query of one cell type must not be ruined by its being of one."""
+    """A query of a single cell type gets the same labels."""
     places = [0, 1, 2] * 30
     whole = predict(trained, query(tmp_path / "mixed", places, spread=1.5))
     part = query(tmp_path / "mixed", places, spread=1.5, chunks=90)
@@ -296,7 +296,7 @@ def test_marker_values_have_heads_of_their_own(on_markers, tmp_path):
 
 
 def test_cytovis_columns_are_the_label_of_most_of_twenty_neighbors_and_its_share(on_markers, tmp_path):
-    """Whatever the number of neighbors that vote with weights."""
+    """The number of neighbors that vote with weights has no influence."""
     part = query(tmp_path, [0, 1, 2] * 30, spread=2.5, markers=True)
     found = predict(on_markers, part)
     cells = pd.read_parquet(on_markers / "classifier" / "neighbors.parquet")
@@ -360,7 +360,7 @@ def test_trees_are_counted_as_held(trained, tmp_path, monkeypatch):
 
 
 def test_both_mappings_of_a_query_vote(trained, tmp_path):
-    """Heads on latents give the mean of both; each mapping's own answer stands beside it."""
+    """Heads on latents give the mean of both; each mapping's own answer has its own columns."""
     places = [0, 1, 2] * 40
     agreed = predict(trained, query(tmp_path / "once", places))
     twice = predict(trained, query(tmp_path / "twice", places, unfitted=places))
@@ -378,7 +378,7 @@ def test_both_mappings_of_a_query_vote(trained, tmp_path):
     # The heads on counts decide where the mappings contradict each other.
     assert (moved.loc[first, "best_label"] == LABELS[0]).mean() > 0.9
     assert (moved.loc[first, "probability"] < agreed.loc[first, "probability"]).all()
-    # A cell is outside only where both mappings say so.
+    # A cell is out of reference only by both mappings.
     assert (moved["distance"] <= np.minimum(agreed["distance"], alone["distance"]) + 1e-6).all()
 
 

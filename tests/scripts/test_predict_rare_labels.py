@@ -31,7 +31,7 @@ def folders(tmp_path_factory):
 
 @pytest.fixture
 def part(tmp_path):
-    """Cells whose latents are those of known labels: only their counts tell the rare ones."""
+    """Cells whose latents are those of known labels: only their counts distinguish the rare ones."""
     cells = query(tmp_path, [min(place, 2) for place in PLACES])
     write_expression(tmp_path / "query/common.h5ad", counts_at(PLACES, depth=3, seed=6), markers=False)
     return cells
@@ -48,7 +48,7 @@ def test_cells_of_a_rare_label_are_not_given_another(folders, part, capsys):
 
 
 def test_nothing_else_changes(folders, part):
-    """Not the probabilities either, of the answer or of a head."""
+    """Probabilities of the label and of heads are unchanged, too."""
     found, without = (predict(folder, part) for folder in folders)
     assert list(without.columns) == [*columns(HEADS), "truth"]
     others = found["rare_label"].isna()

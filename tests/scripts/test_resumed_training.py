@@ -1,4 +1,4 @@
-"""A training that was killed and resumed is the one that nothing happened to, bit for bit."""
+"""A training that was killed and resumed equals an uninterrupted one, bit for bit."""
 
 import os
 import signal
@@ -27,11 +27,11 @@ SETTINGS = settings_like(ModelSettings, epochs=4, n_hidden=16, n_latent=4, n_lay
 SCANVI = {"type": "scanvi", "epochs": 2, "scanvi_epochs": 3}
 STOPS_EARLY = {"epochs": 60, "patience": 2, "learning_rate": 0.05}
 MINIBATCHES = 5
-"""Of an epoch."""
+"""Minibatches per epoch."""
 
 
 class DeathError(Exception):
-    """In place of a signal: what is left on the disk is the same."""
+    """Death of a process, without a signal; the same files are left on the disk."""
 
 
 def train(store, out, **settings):
@@ -51,7 +51,7 @@ def train(store, out, **settings):
 
 
 def let_die(monkeypatch, moment, how):
-    """Let trainings die when a minibatch begins, which a moment names: phase, epoch, minibatch."""
+    """Let trainings die at the start of a minibatch; a moment is a phase, epoch and minibatch."""
     begin = TrainingProgress.on_train_batch_start
 
     def begin_or_die(self, trainer, module, batch, batch_idx):
@@ -67,7 +67,7 @@ def die():
 
 
 def train_and_be_killed(store, out, *moment):
-    """Of a process of its own, which is killed where states are written at every minibatch."""
+    """Body of a separate process, which writes states at every minibatch and is killed at a moment."""
     monkeypatch = pytest.MonkeyPatch()
     write_states(monkeypatch, within=0)
     let_die(monkeypatch, moment, lambda: os.kill(os.getpid(), signal.SIGKILL))
@@ -81,7 +81,7 @@ def write_states(monkeypatch, *, between=0.0, within=600.0):
 
 @pytest.fixture(scope="module")
 def undisturbed(trained, tmp_path_factory):
-    """Folder of a training with some settings that nothing happens to; of each settings one."""
+    """Folder of an uninterrupted training, one per settings."""
     folders = {}
 
     def folder(settings):
@@ -204,7 +204,7 @@ def test_a_process_is_killed_and_another_goes_on(trained, tmp_path, undisturbed)
 
 @pytest.mark.parametrize("done", range(12))
 def test_minibatches_go_on_anywhere_in_a_pass(done):
-    """Of 90 cells in pieces of 32, so that pieces are left out, begun and whole; and all of the next pass."""
+    """90 cells in pieces of 32: pieces are left out, begun and whole. The next pass is compared too."""
 
     def sampler():
         pieces = {"chunk_size": 16, "preload_nchunks": 2, "batch_size": 8}

@@ -79,7 +79,7 @@ with threadpool_limits(2):
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
-    """Counts of a reference's training and validation cells, and of a query whose labels are hard to tell."""
+    """Counts of a reference's training and validation cells, and of a query whose labels are similar."""
     folder = tmp_path_factory.mktemp("inputs")
     for seed, (part, batches) in enumerate(
         {"reference": ("a", "b"), "validation": ("c",), "query": ("x", "y")}.items()
@@ -107,5 +107,5 @@ def test_two_runs_give_the_same_labels_to_the_last_digit(inputs, tmp_path):
     assert len(set(predictions["label"])) > 1
     assert len(set(predictions["linear_probability"])) > 100
     pd.testing.assert_frame_equal(pd.read_parquet(again), predictions, check_exact=True)
-    # The same weights and classifiers byte for byte, or their hashes would say that they are others.
+    # The same weights and classifiers byte for byte, or their hashes would differ.
     assert of_predictions([str(again)]) == of_predictions([str(first)])

@@ -1,4 +1,4 @@
-"""select_genes: common genes first, variable ones among them, the loss reported, too little refused."""
+"""select_genes: common genes, variable ones among them, the reported loss, and too few genes."""
 
 import json
 
@@ -65,7 +65,7 @@ def test_variable_genes_are_chosen_among_common_ones(select):
     assert set(genes["gene"]) <= set(query.var_names)
     assert report["n_common"] == 140
     assert report["datasets"]["atlas"]["common_share"] == pytest.approx(0.7)
-    # The markers that tell the labels apart are the variable genes of this simulation.
+    # The markers that distinguish the labels are the variable genes of this simulation.
     spread = np.ptp(
         [reference[reference.obs["cell_type"] == t].X.mean(axis=0) for t in ("T cell", "NK")], axis=0
     )
@@ -149,7 +149,7 @@ def test_a_table_of_ids_that_is_not_needed(select, tmp_path, capsys):
 
 @pytest.mark.parametrize("columns", [("human", "mouse"), ("mouse", "human")])
 def test_a_query_of_another_species_shares_the_genes_with_one_partner(select, tmp_path, capsys, columns):
-    """Its last 20 genes have no partner, and the 20 before them two; the columns may stand either way."""
+    """Its last 20 genes have no partner, and the 20 before them two; the columns may be in either order."""
     reference, query = simulate_cells(), simulate_cells(seed=1)
     query.var_names = [f"Gene{number}" for number in range(200)]
     pairs = [{"human": f"GENE{number}", "mouse": f"Gene{number}"} for number in range(180)]
@@ -176,7 +176,7 @@ def test_a_query_of_another_species_shares_the_genes_with_one_partner(select, tm
 
 
 def test_the_genes_of_another_species_are_those_of_the_same_cells(select, tmp_path):
-    """Renamed genes choose what the same genes choose under the reference's names."""
+    """Renamed genes select the same as genes with the reference's names."""
     (tmp_path / "pairs.csv").write_text("".join(f"GENE{n},Gene{n}\n" for n in range(200)))
     expected, _ = select(simulate_cells(), simulate_cells(seed=1))
     query = simulate_cells(seed=1)
@@ -206,7 +206,7 @@ def test_loss_is_counted(select):
 
 
 def test_a_reference_alone_chooses_among_its_own_genes(select, tmp_path):
-    """As with genes.retrain_on_common: false; of shares there is its own, and nothing to refuse."""
+    """As with genes.retrain_on_common: false; only its own share is reported, and no query is refused."""
     both, _ = select(simulate_cells(), simulate_cells(seed=1), n_variable=50)
     genes, report = choose(tmp_path, ["atlas"], n_variable=50, min_common=1.0)
     assert list(genes["gene"]) == list(both["gene"])

@@ -1,4 +1,4 @@
-"""select_markers: panels of several datasets, and scaling as numpy learns it on the training cells."""
+"""select_markers: panels of several datasets, and scaling by numpy's quantiles of the training cells."""
 
 import json
 
@@ -80,7 +80,7 @@ def values_of(events, marker, cofactor=5):
 def test_scaling_is_learned_on_the_training_cells(select, tmp_path):
     atlas, query = simulate_events(600), simulate_events(100, seed=1)
     parts = np.where(np.arange(600) % 5 == 0, 2, 0)
-    atlas.X[np.flatnonzero(parts == 2)[:3], 1] = 1e6  # what is held out says nothing
+    atlas.X[np.flatnonzero(parts == 2)[:3], 1] = 1e6  # held-out cells have no influence
     genes, report = select({"atlas": atlas, "patients": query}, parts=parts)
     assert list(genes["gene"]) == list(PANEL)
     assert genes["backbone"].all()
@@ -125,7 +125,7 @@ def test_values_that_are_transformed_are_scaled_as_they_are(select, tmp_path):
 
 
 def test_references_of_different_panels(select, tmp_path):
-    """The backbone is what both have; what one of them lacks there says nothing of the marker."""
+    """The backbone has the markers of both; a marker of one is scaled by its measured values alone."""
     first = simulate_events(300, panel=PANEL[:6])
     second = simulate_events(240, panel=PANEL[9:3:-1], seed=1)
     genes, report = select({"atlas": first, "second": second}, references=["atlas", "second"])
@@ -179,7 +179,7 @@ def write_query(folder, events, name="patients", **look):
 
 
 def test_a_marker_that_the_query_lacks_is_0_where_the_reference_alone_chose(select, tmp_path):
-    """Spelled otherwise and in another order besides."""
+    """Other spellings, and another order."""
     select({"atlas": simulate_events()})
     query = simulate_events(100, panel=SPELLED[::-1], seed=1)
     write_query(tmp_path, query)
@@ -238,7 +238,7 @@ def test_values_of_another_kind_than_the_reference(select, tmp_path, reference, 
 
 
 def test_a_reference_of_which_nothing_is_trained_on(select, tmp_path, capsys):
-    """Its batches may all be held out: of its own markers nothing is learned then."""
+    """All its batches may be held out: its own markers are not trained on then."""
     first, second = simulate_events(300, panel=PANEL[:6]), simulate_events(60, panel=PANEL[2:8])
     genes, report = select(
         {"atlas": first, "second": second},
@@ -267,6 +267,6 @@ def test_a_sketch_that_memory_does_not_hold_is_refused(select):
     with pytest.raises(InputError, match=r"cannot run below \d+; .* or lower genes\.sketch_cells"):
         select({"atlas": simulate_events(20_000)}, mem_mb=406, sketch_cells=20_000)
     empty = simulate_events(20_000)
-    empty.X = sparse.csr_matrix(empty.shape, dtype=np.float32)  # held as if all values were stored
+    empty.X = sparse.csr_matrix(empty.shape, dtype=np.float32)  # counted as if all values were stored
     with pytest.raises(InputError, match=r"cannot run below \d+; .* or lower genes\.sketch_cells"):
         select({"atlas": empty}, mem_mb=406, sketch_cells=20_000)

@@ -27,7 +27,7 @@ SPELLED = ("CD_19", "141Pr_cd3", "CD56(Nd142)Di", "CD99", "CD8", "HLADR", "CD-45
 
 
 def test_channels_are_matched_by_marker(tmp_path, capsys):
-    """Whatever their order and spelling; what not all files have is left out, and said."""
+    """Order and spelling have no influence; channels that a file lacks are left out, with a message."""
     a = write_plate(tmp_path, "a", PANEL, seed=0)
     b = write_plate(tmp_path, "b", SPELLED, seed=1, n_events=130)
     chunks = convert_events(tmp_path, batch="sample", keep_obs=["Time"])
@@ -73,7 +73,7 @@ def test_files_of_other_markers_are_refused(tmp_path):
 
 
 def test_a_dropped_channel_is_not_taken_for_a_marker_of_its_name(tmp_path):
-    """In one file it stands before the marker, in the other behind it."""
+    """In one file it comes before the marker, in the other after it."""
     table = pd.DataFrame({"FITC-A :: CD3": [0.5, 3], "PE-A :: CD3": [1.5, 4], "CD4": [2.5, 5]})
     table.to_csv(tmp_path / "a.csv", index=False)
     table.iloc[:, [1, 0, 2]].to_csv(tmp_path / "b.csv", index=False)

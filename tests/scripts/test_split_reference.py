@@ -152,7 +152,7 @@ def test_several_references_are_split_as_one(tmp_path):
 
 
 def test_all_cells_of_one_donor(tmp_path):
-    """A share of each label is held out; there is no other donor to ask."""
+    """A share of each label is held out, since the only donor cannot be."""
     cells = simulate_cells(300, batches=("only",))
     parts = split(tmp_path, cells)
     for label, about in described(tmp_path).labels.items():
@@ -167,7 +167,7 @@ def counted(cells, used):
 
 
 def test_a_subsample_is_even_over_labels_and_their_samples(tmp_path, capsys):
-    """What a small label or sample cannot give the others do."""
+    """Other labels and samples replace the cells that a small one lacks."""
     cells = simulate_cells(3000, labels=("T cell", "B cell", "NK", "mast"), batches=("a", "b", "c"))
     label, sample = (cells.obs[column].astype(str).to_numpy() for column in ("cell_type", "sample"))
     mast, in_c = np.flatnonzero(label == "mast"), np.flatnonzero((label == "B cell") & (sample == "c"))
@@ -233,7 +233,7 @@ def test_a_subsample_of_too_few_cells(tmp_path):
 
 
 def mixed_depths(n_coarse):
-    """Cells of which some T cells have no finer label."""
+    """Cells; some T cells have no finer label."""
     cells = simulate_cells(300, labels=("CD4 T", "CD8 T", "B"))
     labels = cells.obs["cell_type"].astype(object).to_numpy().copy()
     labels[np.flatnonzero(labels != "B")[:n_coarse]] = "T"
@@ -243,7 +243,7 @@ def mixed_depths(n_coarse):
 
 @pytest.mark.parametrize("n_coarse", [4, 80])
 def test_a_coarser_label_is_split_and_not_predictable(tmp_path, capsys, n_coarse):
-    """However few its cells: they teach the labels below it."""
+    """Even with few cells: the labels below it are trained on them."""
     cells, labels = mixed_depths(n_coarse)
     parts = split(tmp_path, cells, parents={"CD4 T": "T", "CD8 T": "T"})
     assert np.isin(parts[labels == "T"], SPLITS).all()

@@ -1,4 +1,4 @@
-"""subset_common_genes: exact counts of the chosen genes, whatever the memory, cells in their order."""
+"""subset_common_genes: exact counts of the chosen genes at any memory, cells in their order."""
 
 import anndata as ad
 import numpy as np
@@ -58,7 +58,7 @@ def test_duplicated_genes_are_summed(subset):
 
 
 def test_genes_that_a_dataset_lacks_count_as_zero_and_are_said(subset):
-    """Of a dataset among which genes were not chosen: the column that has most of them is taken."""
+    """Genes were selected without this dataset, so the column with most of them is used."""
     cells = simulate_cells()[:, [5, 1, 7]].copy()
     cells.var["symbol"] = cells.var_names
     cells.var_names = ["ENSG00000000001", "ENSG00000000002", "ENSG00000000003"]

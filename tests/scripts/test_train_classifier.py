@@ -1,4 +1,4 @@
-"""train_classifier: which cells are learned from, which heads are made, what is written."""
+"""train_classifier: its training cells, heads and files."""
 
 import re
 
@@ -149,14 +149,14 @@ def test_each_head_can_be_switched_off(parts, tmp_path, off):
     wanted = [name for name in HEADS if name != off]
     description = run(tmp_path, parts, heads=wanted)
     assert description.heads == [name for name in wanted if name not in NOT_HERE]
-    # Neighbors and labels' centers tell what is outside, whoever votes.
+    # Neighbors and labels' centers detect cells out of reference, whichever heads vote.
     assert {"neighbors.parquet", "label_distances.npz"} <= set(files(tmp_path / "classifier"))
     assert (tmp_path / "classifier" / HEADS[off].file_name).exists() == (off == "neighbors")
     assert (description.settings["trees_kept"] == 0) == (off == "xgboost")
 
 
 def scanvi_head(labels):
-    """A classifier of a model that knows these labels, of one layer."""
+    """A model's classifier of these labels, of one layer."""
     return ScanviHead(
         np.array(labels),
         False,
@@ -172,7 +172,7 @@ def test_scanvis_classifier_votes_where_the_model_has_one(parts, tmp_path):
     (head,) = load_heads(tmp_path / "classifier", ["scanvi"], threads=1).values()
     found = head.probabilities(latents_at([0, 1, 2]))
     assert found[:2].argmax(axis=1).tolist() == [0, 1]
-    assert (found[:, 2] == 0).all()  # the model does not know it
+    assert (found[:, 2] == 0).all()  # the model lacks it
     assert run(tmp_path, parts, out="alone", heads=["scanvi"]).heads == ["scanvi"]
 
 
@@ -289,7 +289,7 @@ def test_marker_values_are_learned_from_by_heads_of_their_own(on_markers, tmp_pa
 
 
 def test_what_only_some_references_have_is_not_learned_from(on_markers, tmp_path):
-    """Although it tells every label exactly."""
+    """A marker of some references only, although it distinguishes every label."""
     run_on_markers(tmp_path, on_markers)
     heads = load_heads(tmp_path / "classifier", ["expression"], threads=1)
     assert (heads["expression"].coefficients[:, TELLTALE] == 0).all()

@@ -51,7 +51,7 @@ def train(trained, out, *, minutes=60, mem_mb=4000, labels=None, **settings):
 
 
 def as_query(cells, batch):
-    """Cells as somebody outside this workflow would bring them."""
+    """Cells as users of the model outside this workflow have them."""
     query = cells.copy()
     query.obs["batch"] = batch
     return query
@@ -201,7 +201,7 @@ def test_other_settings_do_not_resume(trained, tmp_path):
 
 
 def test_other_cells_of_the_same_shape_do_not_resume(trained, tmp_path):
-    """Exchanged splits give as many cells, genes and batches, but cells that may now be the test."""
+    """Exchanged splits have the same numbers of cells, genes and batches, but may train on test cells."""
     import zarr
     from shuffle_reference import shuffle_reference
 
@@ -286,7 +286,7 @@ def test_too_little_memory_is_told_before_anything_is_trained(trained, tmp_path)
 
 
 def test_scanvi_takes_cells_with_a_coarser_label_for_unlabeled(trained, tmp_path, capsys):
-    """T cells are above the other two: the classifier knows these only, and learns from all cells."""
+    """T cell is above the other two labels: the classifier has these only, and is trained on all cells."""
     hierarchy = hierarchy_of_parents(
         dict.fromkeys(["B cell", "NK"], "T cell"), ["B cell", "NK", "T cell"], ["B cell", "NK"]
     )

@@ -1,4 +1,4 @@
-"""Models whose files would run code: refused, or opened where trusted; nothing of it is handed on."""
+"""Models whose files would run code: refused, or opened if trusted; only data are kept."""
 
 import os
 import pathlib
@@ -29,7 +29,7 @@ from simulate import settings_like
 
 
 class Making:
-    """Makes a folder when it is opened as a pickle."""
+    """Object that makes a folder when it is opened as a pickle."""
 
     def __init__(self, folder):
         self.folder = str(folder)
@@ -47,7 +47,7 @@ def foreign(tmp_path_factory):
 
 @pytest.fixture
 def hostile(foreign, tmp_path):
-    """A function that writes the model with code in it at a place, and returns its folder."""
+    """Function that writes the model with code in one place, and returns its folder."""
 
     def write(change):
         saved = torch.load(foreign / "model/model.pt", weights_only=False)
@@ -138,7 +138,7 @@ def test_a_function_of_pandas_is_not_called(hostile, tmp_path):
 
 
 def test_what_scvi_tools_opens_itself_is_data_too(foreign, hostile, tmp_path, monkeypatch):
-    """Even where a file is exchanged between the look at its names and scvi-tools."""
+    """Even if a file is replaced between the check of its names and scvi-tools."""
     genes = pd.Index([f"GENE{number}" for number in range(60)])
     import_model(str(foreign / "model"), tmp_path / "adopted")
     cells = cells_for_model(np.ones((4, 60), dtype=np.float32), genes, np.array(["d1", "d2", "d3", "new"]))

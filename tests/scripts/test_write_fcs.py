@@ -23,7 +23,7 @@ CHANNELS |= {"x": "latent", "y": "latent"}
 LABELS = ["T cell", "B/NK, naïve", "unknown", "T cells (all)", None]
 CODES = {"unknown": 0, "B/NK, naïve": 1, "NK": 2, "T cell": 3, "T cells (all)": 4}
 SAMPLES = ["H1", "donor 1/day 2", "donor 1_day 2", "γδ", "h1"]
-"""Two of them are one as file names, and two more where case does not count."""
+"""Two give the same file name, and two more do if case is ignored."""
 
 
 def make_query(folder, *, samples=SAMPLES, n_events=N_EVENTS, chunks=2):
@@ -119,7 +119,7 @@ def test_codes_are_explained(query, tmp_path):
 
 
 def test_our_own_reader_opens_the_files(query, tmp_path):
-    """Channels that were added are no markers, so that a file can be a query again."""
+    """Added channels are not markers, so that a file can be a query again."""
     path = write(query[0], tmp_path) / "γδ.fcs"
     header = read_header(path, modality="cytometry")
     np.testing.assert_array_equal(read_all(header, tmp_path)[0], query[1]["γδ"])

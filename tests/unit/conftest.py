@@ -1,4 +1,4 @@
-"""Programs and SLURM commands of a machine that tests make up."""
+"""Programs and SLURM commands of a simulated machine."""
 
 import shutil
 
@@ -8,7 +8,7 @@ from machines import SINFO
 
 @pytest.fixture
 def programs(monkeypatch, tmp_path):
-    """Function that puts a shell script on the PATH, where there is nothing else but the shell's own."""
+    """Function that puts a shell script on a PATH with a few basic programs only."""
     folder = tmp_path / "bin"
     folder.mkdir()
     for name in ("sh", "cat", "sleep", "hostname"):

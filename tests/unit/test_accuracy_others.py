@@ -1,4 +1,4 @@
-"""Other ways to label the cells of a run, as the benchmark of labels holds them beside the workflow."""
+"""Other methods to label the cells of a run, which the benchmark compares with the workflow."""
 
 import accuracy_others
 import anndata as ad
@@ -29,7 +29,7 @@ def test_products_of_centered_ranks_are_spearmans_correlations():
 def test_markers_are_genes_by_which_a_label_exceeds_another():
     means = np.zeros((3, 600))
     means[0, 5], means[1, 7], means[2, [5, 9]] = 2, 1, 2
-    # Gene 5 tells 0 and 2 from 1, gene 9 tells 2 from 0; no gene beside these differs.
+    # Gene 5 is higher in 0 and 2, gene 7 in 1, gene 9 in 2; no other gene differs.
     assert marker_genes(means).tolist() == [5, 7, 9]
     assert marker_genes(means[[0, 2]]).tolist() == [9]
     assert len(marker_genes(np.vstack([np.zeros(600), np.arange(600)]))) == 333

@@ -1,4 +1,4 @@
-"""The benchmark of labels on real pairs: its collecting of scores, its tables."""
+"""The benchmark of labels on real pairs: scores and tables."""
 
 import json
 from dataclasses import replace
@@ -61,7 +61,7 @@ OTHERS = {
 
 @pytest.fixture
 def made(tmp_path):
-    """A finished run: predictions at random, some of them right, scored by what scores the workflow's."""
+    """A finished run: random predictions, some of them right, with the workflow's scores."""
     folder = accuracy_runs.run_folder(tmp_path, RUN, 0)
     results = folder / "results"
     for part in ("reference/classifier", "evaluation", "predictions", "inspected"):
@@ -124,7 +124,7 @@ def write_predictions(frame, path, *, expected):
 
 
 def with_limit(frame, limit):
-    """Answers of cells that are surer, the lower the limit is."""
+    """Answers of cells, more certain at a lower limit."""
     unknown = frame["probability"] < 0.5 - limit
     changed = frame.assign(label=frame["best_label"].mask(unknown, "unknown"))
     changed["level"] = pd.Series("label", frame.index, object).mask(unknown, None)
@@ -182,7 +182,7 @@ def test_unseen_labels_and_queries_of_one_label_are_collected(made):
         assert value(rows, **of, method=BEST_LABEL, measure=f"right, {where}") == pytest.approx(right)
         unknown = (cells["label"] == "unknown").mean()
         assert value(rows, **of, method=ANSWER, measure=f"unknown, {where}") == pytest.approx(unknown)
-    # The reference lacks it: there is nothing to be right about, but `unknown` is counted.
+    # The reference lacks HSC: no label is right, but `unknown` is counted.
     hsc = [row["measure"] for row in rows if row["kind"] == ALONE and row["label"] == "HSC"]
     assert hsc == ["cells", "unknown, alone", "unknown, mixed"]
     assert not [row for row in rows if row["kind"] == ALONE and row["label"] == "DC"]
@@ -261,7 +261,7 @@ def test_pairs_and_seeds_measured_again_take_the_place_of_old_rows(tmp_path):
 
 
 def made_up(values):
-    """A table of accuracies, by method and pair one for each seed."""
+    """A table of accuracies per method, pair and seed."""
     same = {"kind": MIXED, "label": "", "measure": "accuracy"}
     rows = [
         {"pair": pair, "method": method, "seed": seed, "value": value, **same}

@@ -1,4 +1,4 @@
-"""What the workflow does otherwise as a module of another one, without Snakemake."""
+"""Functions for the workflow as a module of another one, without Snakemake."""
 
 from types import SimpleNamespace
 
@@ -45,7 +45,7 @@ def test_rules_of_another_workflow_are_left_alone():
 
 
 class Workflow:
-    """What Snakemake has of handlers."""
+    """Snakemake's workflow, with handlers only."""
 
     def __init__(self):
         self.ran = []

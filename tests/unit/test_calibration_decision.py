@@ -30,7 +30,7 @@ BOTH = {"compartment": dict.fromkeys(LEAVES, "lymphoid")} | LINEAGE
 
 
 def rules(thresholds=None, **changed):
-    """Rules that mix two heads evenly and ask for .7 everywhere."""
+    """Rules that mix two heads evenly and require .7 everywhere."""
     hierarchy = hierarchy_of(LEAVES, BOTH)
     least = {level: dict.fromkeys(node_codes(hierarchy, level)[0], 0.7) for level in hierarchy.names}
     for name, nodes in (thresholds or {}).items():
@@ -86,9 +86,9 @@ def test_each_reason():
         ("unknown", None, AMBIGUOUS),
         ("unknown", None, OUT_OF_REFERENCE),
         ("unknown", None, LOW_QUALITY),
-        ("unknown", None, LOW_QUALITY),  # of a cell of few counts nothing else can be said
+        ("unknown", None, LOW_QUALITY),  # few counts come before all other reasons
     ]
-    # What it would be is told of every cell.
+    # Every cell has a best label.
     assert found["best_label"].tolist() == ["B"] * 5
     assert found["runner_up"].tolist() == ["CD4 T"] * 5
     np.testing.assert_allclose(found["probability"], [0.9, 0.51, 0.9, 0.9, 0.9])

@@ -1,4 +1,4 @@
-"""Thresholds of several levels: the promise for coarser answers holds for the cells that get them."""
+"""Thresholds of several levels: the bound on errors holds for cells with coarser answers."""
 
 from types import SimpleNamespace
 
@@ -36,7 +36,7 @@ def coarser_answers(probabilities, codes, thresholds):
 
 @pytest.mark.parametrize("max_error", [0.02, 0.05, 0.1])
 def test_sure_cells_do_not_hide_that_coarser_answers_are_wrong(max_error):
-    hard_share = [0.6, 0.2, 0.2]  # most are no T cells at all
+    hard_share = [0.6, 0.2, 0.2]  # most are not T cells
     held = cells(3000, 100, hard_share=hard_share, seed=0)
     given, right = coarser_answers(
         *cells(30_000, 1000, hard_share=hard_share, seed=1),
@@ -55,7 +55,7 @@ def test_coarser_answers_that_are_right_are_given_out():
 
 @pytest.fixture
 def heads():
-    """Three heads of three labels; their answers are the tests' own."""
+    """Three heads of three labels; the tests set their probabilities."""
     hierarchy = hierarchy_of(["a", "b", "c"])
     return SimpleNamespace(
         labels=hierarchy.leaves, hierarchy=hierarchy, head_names=["first", "second", "third"]
@@ -73,7 +73,7 @@ def learned(heads, by_head, codes):
 
 
 def test_heads_that_disagree_everywhere_give_no_label(heads):
-    """Each is certain of a label of its own, whatever the cell: together they know nothing."""
+    """Each head is certain of its own label for every cell: together they contain no information."""
     codes = np.random.default_rng(1).integers(0, 3, 900)
     certain = np.eye(3, dtype=np.float32) * 0.98 + 0.01 / 3
     certain /= certain.sum(axis=1, keepdims=True)
@@ -91,8 +91,8 @@ def test_heads_that_disagree_everywhere_give_no_label(heads):
     assert (decided["prediction_set"] == "a | b | c").mean() > 0.9
 
 
-def test_one_head_that_is_right_among_wrong_ones_is_heard(heads):
-    """Certain heads that are always wrong get soft; the one that knows decides."""
+def test_one_head_that_is_right_among_wrong_ones_decides(heads):
+    """Heads that are certain and always wrong are softened; the one that is right decides."""
     codes = np.random.default_rng(2).integers(0, 3, 900)
     right = np.full((900, 3), 0.02, dtype=np.float32)
     right[np.arange(900), codes] = 0.96

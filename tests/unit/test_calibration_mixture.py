@@ -19,7 +19,7 @@ OF_CYTOMETRY = ["xgboost", "linear", "neighbors", "cytovi", "expression", "expre
 
 
 def overconfident(n_cells, *, seed=0):
-    """Probabilities that are surer than they are right."""
+    """Overconfident probabilities."""
     probabilities, codes = simulate_probabilities(n_cells, n_labels=4, spread=1.0, seed=seed)
     powers = probabilities.astype(np.float64) ** 3
     return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32), codes
@@ -53,7 +53,7 @@ def test_no_head_is_believed_to_be_certain():
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
 def test_a_known_temperature_is_found_again(temperature):
     probabilities, codes = simulate_probabilities(4000, n_labels=5, spread=1.5, seed=1)
-    # Of probabilities that are right, those that come of too hot or too cold logits.
+    # Calibrated probabilities, distorted by a temperature of their logits.
     powers = probabilities.astype(np.float64) ** temperature
     given = powers / powers.sum(axis=1, keepdims=True)
     assert fitted_temperature(given, codes) == pytest.approx(temperature, rel=0.1)

@@ -1,4 +1,4 @@
-"""Limits of quality: learned from held-out cells, unless the configuration names them."""
+"""Limits of quality: fitted to held-out cells, unless the configuration sets them."""
 
 import numpy as np
 import pytest
@@ -49,7 +49,7 @@ def panel_cells(median, n_cells=4000, n_genes=150, seed=0):
 
 
 def test_a_panel_of_20_counts_a_cell_keeps_its_cells():
-    """By the limits of a deep reference it would lose nearly all."""
+    """A deep reference's limits would drop nearly all cells."""
     cells = panel_cells(20)
     learned = QualityLimits(50, 20)
     assert (~learned.exceed(*cells)).mean() < 0.15

@@ -1,4 +1,4 @@
-"""Thresholds raised for a query: never lower, and as high as its own probabilities ask for."""
+"""Thresholds raised for a query: never lower, and as high as its own probabilities require."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ MAX_ERROR = 0.05
 
 
 def learned(*, max_error=MAX_ERROR, error=0.04, spread=6.0, hierarchy=HIERARCHY):
-    """The decision that 4,000 held-out cells teach, whose probabilities are right."""
+    """The decision from 4,000 held-out cells with calibrated probabilities."""
     probabilities, codes = simulate_probabilities(4000, n_labels=len(LABELS), spread=spread, seed=1)
     of_truth = probabilities[np.arange(len(codes)), codes]
     thresholds = level_thresholds(probabilities, codes, hierarchy, max_error=max_error)
@@ -55,7 +55,7 @@ def test_the_error_of_a_less_sure_query_is_the_one_allowed(spread):
     assert errors(probabilities, codes, before)[0] > MAX_ERROR + 0.01
     error, given = errors(probabilities, codes, after)
     assert error < MAX_ERROR + 0.01
-    # Not by giving nothing: among the cells left out are those whose error would be too much.
+    # Not by labeling no cell: most cells above the allowed probability keep a label.
     assert given > 0.9 * (probabilities.max(axis=1) > 1 - MAX_ERROR).mean()
     # Held-out cells count beside the query's, as many as make 20.
     assert after.raised.expected_error <= MAX_ERROR + 0.001
@@ -81,7 +81,7 @@ def test_a_query_as_sure_as_held_out_cells_keeps_their_thresholds():
     assert after.thresholds == before.thresholds
     assert after.set_thresholds == before.set_thresholds
     assert after.raised.labeled == after.raised.labeled_before
-    # All else is what was learned.
+    # All else is unchanged.
     assert (after.weights, after.held_out, after.made_from) == (
         before.weights,
         before.held_out,
@@ -123,7 +123,7 @@ def test_cells_that_get_no_label_anyway_do_not_count(n_cells):
 
 
 def test_cells_that_lose_a_subtype_keep_their_lineage():
-    """Of T cells whose subtype is unsure the lineage is sure."""
+    """T cells with an uncertain subtype have a certain lineage."""
     before = decision_of(
         {"lineage": {"B cell": 0.9, "T/NK": 0.9}, "label": dict.fromkeys(LABELS, 0.8)},
         held_out=HeldOutAnswers(1000, 0, MAX_ERROR, 900, 27, 0.03, 0.04, 0.9),

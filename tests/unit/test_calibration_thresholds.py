@@ -19,7 +19,7 @@ from simulate import simulate_probabilities
 
 
 def draw(rng, n_cells, shares, sureness):
-    """Cells whose probability of being right is as it says; `sureness` of each node skews it to 1."""
+    """Cells with calibrated probabilities; the `sureness` of each node skews them to 1."""
     nodes = rng.choice(len(shares), n_cells, p=shares)
     probability = 0.3 + 0.7 * rng.beta(sureness[nodes], 1)
     return Held(nodes, probability.astype(np.float32), rng.random(n_cells) < probability)
@@ -43,7 +43,7 @@ def test_the_error_of_fresh_cells_stays_below_what_is_allowed(n_cells, max_error
         wrong += (~fresh.right[given_out]).sum()
         accepted += given_out.sum()
     assert wrong / accepted < max_error + 0.01
-    # And it is no empty promise.
+    # Many cells are accepted nonetheless.
     assert accepted > 100 * 2000 / 10
 
 
@@ -70,7 +70,7 @@ def test_a_node_of_few_cells_is_judged_by_all_together():
 
 
 def test_a_node_of_few_cells_is_judged_by_its_siblings_first():
-    """The T cells' subtypes are confused, B cells are not: a rare subtype is as little to be trusted."""
+    """The T cells' subtypes are confused, B cells are not: a rare subtype is as uncertain as its siblings."""
     rng = np.random.default_rng(0)
     nodes = np.repeat([0, 1, 2], [600, 300, 3])
     probability = rng.uniform(0.6, 1, 903).astype(np.float32)
@@ -79,7 +79,7 @@ def test_a_node_of_few_cells_is_judged_by_its_siblings_first():
     of_lineage = label_thresholds(held, np.array([0, 1, 1]), max_error=0.1)
     of_all = label_thresholds(held, np.zeros(3, int), max_error=0.1)
     assert of_lineage[2] > of_all[2]
-    # What many cells tell of a node stays: of itself, and of one without siblings.
+    # A node of many cells keeps its threshold, with siblings and without.
     assert of_lineage[0] == pytest.approx(of_all[0], abs=0.05)
     assert of_lineage[1] == pytest.approx(of_all[1], abs=0.05)
 
@@ -87,7 +87,7 @@ def test_a_node_of_few_cells_is_judged_by_its_siblings_first():
 def test_where_all_held_out_cells_are_right_less_sure_ones_are_given_out_down_to_one_half():
     held = one_node(np.linspace(0.97, 0.99, 300), np.ones(300))
     assert label_thresholds(held, np.zeros(2, int), max_error=0.05).tolist() == [UNTESTED, UNTESTED]
-    # Not below what was seen to be right.
+    # Not below the probabilities of right cells.
     low = one_node(np.linspace(0.3, 0.99, 3000), np.ones(3000))
     assert label_thresholds(low, np.zeros(1, int), max_error=0.05)[0] == pytest.approx(0.3)
 
@@ -170,7 +170,7 @@ def test_a_label_that_no_parent_knows_enough_of_is_judged_by_all():
 
 
 def test_few_held_out_cells_are_taken_for_a_rare_label():
-    """Whatever their probabilities are; what is not four times as likely as all others is never enough."""
+    """At any probabilities; a rare label must be four times as likely as all others together."""
     probability = np.random.default_rng(0).random(997) ** 0.1
     least = rare_threshold(probability, max_error=0.05)
     assert 0 < (probability > least).mean() <= MAX_VETOED

@@ -48,7 +48,7 @@ def test_no_marker_is_dropped(written):
 
 @pytest.mark.parametrize("detector", DETECTORS)
 def test_no_marker_is_dropped_whatever_measured_it(detector):
-    """Antibodies stand on platinum, too, and BD calls the detector of BUV395 DAPI-A."""
+    """Platinum labels antibodies, too, and DAPI-A is BD's detector of BUV395."""
     assert [name for name in MARKERS if channel_kind(name, detector) != MARKER] == []
 
 
@@ -190,7 +190,7 @@ def test_two_channels_of_one_marker_and_the_way_out(names, detectors, called, dr
     remedy = rf".*or drop one there \('{dropped}': null\)" if dropped else "; rename one of them in the file"
     with pytest.raises(InputError, match=f"^blood.fcs: the channels {called}{remedy}"):
         channels(names, detectors)
-    if dropped:  # what is proposed helps
+    if dropped:  # the proposed entry works
         var = channels(names, detectors, {dropped: None})
         assert (var[KIND] == MARKER).sum() == len(names) - 1
         assert var.index.is_unique
@@ -202,7 +202,7 @@ def test_a_table_that_calls_two_channels_alike():
 
 
 def test_a_dropped_channel_leaves_its_name_to_the_marker():
-    """Whichever of them comes first: CD3_2 would be taken for CD32."""
+    """In either order of the two: CD3_2 would be taken for CD32."""
     for drop, keep in (("FITC-A", 1), ("PE-A", 0)):
         var = channels(["CD3", "CD3", "CD32"], ["FITC-A", "PE-A", "APC-A"], {drop: None})
         assert markers_of(var) == ["CD3", "CD32"]
@@ -229,6 +229,6 @@ def test_a_file_without_markers():
 
 
 def test_a_column_of_detectors_with_gaps():
-    """As tables of genes of other programs have it."""
+    """A form that tables of genes of other programs have."""
     var = channels(["CD3", "CD4", "Time"], ["FITC-A", None, float("nan")])
     assert markers_of(var) == ["CD3", "CD4"]

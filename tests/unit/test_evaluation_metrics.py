@@ -1,4 +1,4 @@
-"""Metrics as scikit-learn calculates them: scores of labels, AUROC, calibration error, confusion."""
+"""Metrics equal to scikit-learn's: scores of labels, AUROC, calibration error, confusion."""
 
 from collections import Counter
 
@@ -57,7 +57,7 @@ def test_labels_that_are_taken_for_each_other():
     pairs = Counter(
         {
             ("a", "a"): 14, ("a", "b"): 2, ("b", "a"): 4, ("b", "unknown"): 10,  # 6 of 30
-            ("c", "c"): 3, ("c", "d"): 2, ("d", "d"): 1,  # two cells say nothing
+            ("c", "c"): 3, ("c", "d"): 2, ("d", "d"): 1,  # two cells are too few
             ("e", "e"): 95, ("e", "f"): 4, ("f", "f"): 1,  # 4 %
         }
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Heads: labels of latents that depend on the cell alone, and the same after storing."""
+"""Heads: labels depend on the cell's latents alone, and are the same after storing."""
 
 import numpy as np
 import pytest
@@ -205,7 +205,7 @@ def test_depth_follows_the_cells_per_label():
 
 
 def test_trees_on_marker_values_are_those_on_latents(tmp_path):
-    """Stored under another name, and asked with sparse values."""
+    """Stored under another name, and applied to sparse values."""
     values, codes = blobs((400, 400, 400), spread=1.5)
     validation = blobs((40, 40, 40), seed=1, spread=1.5)
     settings = {"n_labels": 3, "n_trees": 20, "max_depth": 4, "learning_rate": 0.3}

@@ -1,4 +1,4 @@
-"""CytoVI's imputation of categories: its own answer, without its memory."""
+"""CytoVI's imputation of categories: the same labels with less memory."""
 
 import inspect
 import tracemalloc
@@ -53,7 +53,7 @@ def test_it_is_cytovis_own_imputation(monkeypatch, n_labels):
         obsm={"X_CytoVI": latents},
     )
     unlabeled = ad.AnnData(np.zeros((1000, 1), np.float32), obsm={"X_CytoVI": query})
-    # Of a model it takes nothing but the query.
+    # The function uses nothing of a model but the query.
     expected, uncertainty = CYTOVI.impute_categories_from_reference(
         SimpleNamespace(adata=unlabeled), reference, "label", return_uncertainty=True
     )

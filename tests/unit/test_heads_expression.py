@@ -1,4 +1,4 @@
-"""The linear model on expression: scikit-learn's on the dense z-scored matrix, without ever making it."""
+"""The linear model on expression: scikit-learn's on the dense z-scored matrix, without that matrix."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def test_it_is_scikit_learns_on_the_dense_z_scored_matrix(labels):
 
 
 def test_a_cell_depends_on_no_other_cell():
-    """By its own statistics a query of one type would lose what tells the type from others."""
+    """A query of one type, scaled by its own statistics, would lose the type's differences."""
     counts, codes = labeled(300, ("B", "NK", "T"))
     head = ExpressionHead.train(counts, codes, n_labels=3, normalize=True)
     query, truth = labeled(150, ("B", "NK", "T"), seed=1)

@@ -12,11 +12,11 @@ from cellferry.heads.boosted_trees import XGBoostHead
 from cellferry.heads.forest import SMALL, Forest
 
 MANY_SPLITS = 1024
-"""More bins of a latent than a byte tells apart."""
+"""More bins of a latent than fit into a byte."""
 
 
 def booster(n_labels, max_depth, *, rounds=30, n_cells=3000, max_bin=256):
-    """Trees on noise, which split until they may not."""
+    """Trees on noise, which split as far as they may."""
     rng = np.random.default_rng(0)
     latents = rng.normal(size=(n_cells, 8)).astype(np.float32)
     codes = rng.integers(0, n_labels, n_cells)

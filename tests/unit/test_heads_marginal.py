@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 N_LABELS = 4
 T_CELLS = np.array([[True, True, True, False]])
-"""Of the labels, those below the coarser one."""
+"""Labels below the coarser one: coarser labels × labels."""
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +81,7 @@ def test_the_result_is_the_maximum_of_the_marginal_likelihood():
 
 
 def test_sums_help_beyond_the_cells_with_labels_and_a_coarse_class_does_harm():
-    """Coarser cells of another laboratory teach the branch there, and compete with no label."""
+    """Coarser cells of another laboratory train the branch, and do not compete with a label."""
     values, codes = cells(120, seed=1)
     more, _ = shifted(600, seed=2)
     coarse_codes = np.arange(600) % N_LABELS

@@ -1,4 +1,4 @@
-"""Labels of a few cells, known by the ranks of marker genes."""
+"""Labels of a few cells, detected by the ranks of marker genes."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ KNOWN = np.arange(300) % N_LABELS
 
 @pytest.fixture(scope="module")
 def trained():
-    """Of 300 cells of three labels, four of one rare label and one of another."""
+    """Trained on 300 cells of three labels, four of one rare label and one of another."""
     few = np.array([0, 0, 1, 0, 0])
     return RareLabels.train(
         (cells(KNOWN), KNOWN),
@@ -58,7 +58,7 @@ def test_a_stored_one_says_the_same(trained, tmp_path):
 
 
 def test_a_label_without_cells_is_never_likely():
-    """Of many labels in many batches not all may have been drawn; held-out cells of it do not count."""
+    """With many labels in many batches, one may not be drawn; its held-out cells do not count."""
     codes = KNOWN + 1
     held_out = cells(KNOWN, seed=2), np.where(KNOWN == 0, 0, codes)
     few = cells(np.full(4, N_LABELS), seed=1), np.zeros(4, dtype=int)

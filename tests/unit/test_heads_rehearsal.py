@@ -1,4 +1,4 @@
-"""A rehearsal: which donors are left out, of which cells the heads know nothing, and what they answer."""
+"""A rehearsal: donors left out, cells excluded from training, and the heads' predictions for them."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def test_many_donors_are_left_out_together_in_folds_of_like_sizes():
 
 def test_where_nothing_is_rehearsed():
     assert folds(["atlas/a"], sizes("a"), {"atlas/a"}) is None
-    # Validation cells of other donors tell as much.
+    # Validation cells of other donors serve as well.
     assert folds(["atlas/a", "atlas/b"], sizes("ab"), {"atlas/a", "atlas/x"}) is None
 
 
@@ -55,7 +55,7 @@ def test_cells_of_the_donor_are_left_out_and_labels_that_nobody_else_has():
     assert kept.labels == LABELS[:2]
     assert kept.learned.rows.tolist() == [0, 1, 3, 4]
     assert kept.learned.codes.tolist() == [0, 1, 0, 1]
-    # Rows 0 and 4 were among those that models on expression learn from.
+    # Rows 0 and 4 were among the training cells of models on expression.
     assert kept.part.tolist() == [0, 3]
     assert kept.held_out.rows.tolist() == [1]
     assert kept.held_out.codes.tolist() == [1]
@@ -69,7 +69,7 @@ def parts(tmp_path, places, batches):
 
 
 def test_each_cell_is_answered_by_heads_that_did_not_learn_from_its_donor(tmp_path):
-    """The head here knows the cells that it learned from by heart."""
+    """The head here memorizes its training cells."""
     places = [0, 1, 2] * 20
     train, validation, cells = parts(tmp_path, places, ("a", "b"))
     learned = []
@@ -105,7 +105,7 @@ def test_answers_stand_in_the_columns_of_all_labels(tmp_path):
     probabilities = found.by_head["linear"]
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
     assert (probabilities.argmax(axis=1) == found.codes).mean() > 0.95
-    # All of the third label are of donor a: no other has them, so they are not asked for.
+    # All cells of the third label are of donor a; other donors lack it, so they are not predicted.
     assert set(found.codes.tolist()) == {0, 1}
 
 

@@ -1,4 +1,4 @@
-"""Relations of two datasets' labels, from shares of their cells by what the other calls them."""
+"""Relations of two datasets' labels, from the other's labels of their cells."""
 
 import numpy as np
 import pytest
@@ -43,7 +43,7 @@ def test_labels_that_are_cut_in_two_ways_overlap():
 
 
 def crossed(calls, *, learned=((1, 1), (1, 1))):
-    """What datasets a and b call the other's cells, of labels x and y."""
+    """Labels x and y of datasets a and b, each with its predictions for the other's cells."""
     learned = np.array(learned, dtype=bool)
     cells = {pair: sparse.csr_matrix(np.array(of_pair)) for pair, of_pair in calls.items()}
     parts = np.full((2, 2), HELD_OUT)
@@ -82,7 +82,7 @@ def test_without_an_answer_in_return_nothing_is_in_conflict():
 
 
 def test_a_label_that_is_too_rare_to_be_learned_there_is_not_said_to_lack_a_counterpart():
-    """Dataset b has cells of y, and heads that know x and z alone."""
+    """Dataset b has cells of y, but heads with x and z alone."""
     calls = {(1, 0): sparse.csr_matrix([[20, 0, 0], [18, 0, 2], [0, 0, 20]])}
     calls[0, 1] = sparse.csr_matrix([[20, 0, 0], [0, 4, 0], [0, 0, 20]])
     learned = np.array([[1, 1, 1], [1, 0, 1]], dtype=bool)

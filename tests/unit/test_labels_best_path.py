@@ -59,7 +59,7 @@ def test_levels_never_contradict_each_other():
     # Probabilities fall from the top.
     for above, below in pairwise(path):
         assert (below.probability <= above.probability + 1e-6).all()
-    # What each level by itself would say does contradict in some cells, or there were nothing to see to.
+    # The best leaf by itself differs in some cells, or this test would hold nothing.
     assert (leaf != probabilities.argmax(axis=1)).any()
 
 

@@ -28,10 +28,10 @@ def test_levels_are_named_from_the_finest(tree):
         ("CD4 T", IN_REFERENCE, ["CD4 T", "T", "lymphoid"]),
         ("T", COARSER, [None, "T", "lymphoid"]),
         ("myeloid", COARSER, [None, None, "myeloid"]),
-        ("B", IN_REFERENCE, ["B", "B", "lymphoid"]),  # stands at two levels: the finer counts
+        ("B", IN_REFERENCE, ["B", "B", "lymphoid"]),  # at two levels: the finer one is used
         ("Treg", NOT_PREDICTABLE, [None, "T", "lymphoid"]),
         ("mast", NOT_PREDICTABLE, [None, None, None]),
-        ("platelet", NOT_PREDICTABLE, [None, None, None]),  # no label that is known is beside it
+        ("platelet", NOT_PREDICTABLE, [None, None, None]),  # no known label is beside it
         ("blood", NOT_PREDICTABLE, [None, None, None]),
         ("HSC", NOT_IN_REFERENCE, [None, None, None]),
     ],
@@ -62,7 +62,7 @@ def test_an_answer_counts_at_its_level_and_above(tree):
         ("T", "lymphoid", "lineage", True),
         ("T", "B", "label", False),
         ("myeloid", "B", "family", False),
-        ("Treg", "CD4 T", "label", False),  # it is none of them
+        ("Treg", "CD4 T", "label", False),  # Treg is another T cell
         ("Treg", "T", "family", True),
         ("HSC", "lymphoid", "lineage", False),
     ],

@@ -1,4 +1,4 @@
-"""The tree of labels: parents by a table and by the Cell Ontology, and which labels are coarser ones."""
+"""The hierarchy of labels: parents by a table and by the Cell Ontology, and coarser labels."""
 
 import gzip
 
@@ -81,7 +81,7 @@ def test_labels_that_are_ids_need_none(obo):
 
 
 def test_an_ancestor_of_an_ancestor_is_no_second_parent(obo):
-    """NK T cells are killers and T cells; where only one of these is in use, both lead to it."""
+    """NK T cells are killers and T cells; if only one of these is in use, it is the parent."""
     assert tree(obo, {"NKT": "CL:0000004", "T": "CL:0000002", "top": "CL:0000009"})["NKT"] == "T"
 
 
@@ -157,7 +157,7 @@ def test_coarser_labels_have_two_or_more_labels_below():
 
 
 def test_a_label_above_a_single_one_stays_a_label():
-    """Else every cell of it would be taught as that one."""
+    """Otherwise every cell of it would be trained as that one."""
     depths = depths_of({"T": 50, "CD4": 20, "CD8": 3, "B": 30}, PARENTS, min_cells=10)
     assert depths.below == {}
     assert depths.above_one == {"T": "CD4"}

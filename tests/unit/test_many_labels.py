@@ -1,4 +1,4 @@
-"""Very many labels: which heads, which cells, and models and probabilities that stay what they are."""
+"""Very many labels: heads, training cells, models and probabilities."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def one_thread():
 
 @pytest.fixture
 def many(monkeypatch):
-    """Take three labels for very many."""
+    """Treat three labels as very many."""
     for module in (expression, expression_pca, expression_ranks, label_distances, linear, softmax):
         monkeypatch.setattr(module, "MANY_LABELS", 2)
 
@@ -95,7 +95,7 @@ def test_discriminants_are_those_of_means_and_a_shared_covariance():
 
 
 def test_labels_that_differ_in_few_directions_get_few_axes(monkeypatch):
-    """Of 80 columns two tell 40 labels apart; means of three cells are noise in all others."""
+    """Two of 80 columns distinguish 40 labels; means of three cells are noise in all others."""
     monkeypatch.setattr(discriminants, "AXES", (2, 10, 39))
     rng = np.random.default_rng(1)
     centers = np.zeros((40, 80))
@@ -186,14 +186,14 @@ def test_tempered_probabilities_are_as_they_were(n_labels):
 
 
 def test_a_sure_head_stays_sure_of_many_labels():
-    """What every label has at least must not add up to half of a cell."""
+    """The least probabilities of all labels must not add up to half of a cell."""
     sure = np.zeros((1, 5000), np.float32)
     sure[0, 7] = 1
     assert tempered(sure, 1.0)[0, 7] > 0.97
 
 
 def test_labels_of_too_few_held_out_cells_are_judged_by_all_together():
-    """1,000 held-out cells of 5,000 labels: most have none, and are given out all the same."""
+    """1,000 held-out cells of 5,000 labels: labels without cells are accepted all the same."""
     rng = np.random.default_rng(0)
     probability = rng.uniform(0.3, 1, 1000).astype(np.float32)
     held = Held(rng.integers(0, 5000, 1000), probability, rng.random(1000) < probability)
@@ -201,7 +201,7 @@ def test_labels_of_too_few_held_out_cells_are_judged_by_all_together():
     assert (thresholds < NEVER).mean() > 0.95
     without = np.setdiff1d(np.arange(5000), held.nodes)
     assert len(np.unique(thresholds[without])) == 1
-    assert 0.7 < thresholds[without[0]] < 0.9  # of cells above .8 a tenth is wrong
+    assert 0.7 < thresholds[without[0]] < 0.9  # a tenth of cells above .8 is wrong
 
 
 def test_distances_to_the_nearest_of_many_labels(monkeypatch):

@@ -1,4 +1,4 @@
-"""Organisms are told by how genes are written, and not guessed where that says nothing."""
+"""Organisms are detected by the spelling of genes, and not assumed if it is ambiguous."""
 
 import pytest
 from cellferry.features.organisms import organism_of

@@ -1,4 +1,4 @@
-"""Where the package is found: beside local rules, or copied from the repository that they come from."""
+"""The package's folder: beside local rules, or copied from the rules' repository."""
 
 import os
 import subprocess

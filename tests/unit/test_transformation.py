@@ -1,4 +1,4 @@
-"""Intensities transformed and scaled as numpy and scikit-learn calculate it, and their cofactors."""
+"""Transformed and scaled intensities, equal to numpy's and scikit-learn's, and cofactors."""
 
 import json
 
@@ -51,7 +51,7 @@ def test_raw_values_become_arcsinh_and_are_scaled(technology, cofactor):
     transformation = make_transformation(values)
     found = dense(transformation.of(ValueKind("raw", technology, ""), ALL)(sparse.csr_matrix(values)))
     np.testing.assert_allclose(found, expected(values, cofactor, transformation), atol=2e-6)
-    if technology == "mass":  # what it was learned on is between 0 and 1 but for the outer quantiles
+    if technology == "mass":  # training values are between 0 and 1 except for the outer quantiles
         assert ((found >= 0) & (found <= 1)).mean(axis=0) == pytest.approx(0.98, abs=0.02)
 
 
@@ -94,7 +94,7 @@ def test_far_values_are_cut_off():
 
 
 def test_markers_that_were_not_measured_are_0():
-    """Where others' 0 is scaled to something else."""
+    """Even if 0 of measured markers is scaled to another value."""
     transformation = make_transformation(make_values())
     measured = np.array([True, False, True, False])
     found = dense(transformation.of(RAW, measured)(sparse.csr_matrix(make_values())))
@@ -105,7 +105,7 @@ def test_markers_that_were_not_measured_are_0():
 
 
 def test_a_marker_of_one_value_in_the_reference_is_only_moved():
-    """As scikit-learn's scaler has it: what a query measures there must not outweigh all else."""
+    """As in scikit-learn's scaler: a query's values of it must not outweigh all others."""
     values = make_values()
     values[:, 1] = 0
     transformation = make_transformation(values)

@@ -41,7 +41,7 @@ def git(folder, *arguments):
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory):
-    """A repository of what of the project a run needs, with a tag; later its files are gone."""
+    """A repository of the project's files for a run, with a tag; a later commit removes them."""
     folder = tmp_path_factory.mktemp("repositories") / "cellferry"
     ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
     for part in ("config", "envs", "report", "rules", "scripts"):
@@ -52,7 +52,7 @@ def repository(tmp_path_factory):
     git(folder, "add", ".")
     git(folder, "commit", "--quiet", "--message", "Begin")
     git(folder, "tag", "v0.1.0")
-    # What is not committed, and what came later, is not read.
+    # Files of later commits, or without a commit, are not read.
     git(folder, "rm", "--quiet", "-r", "scripts", "rules")
     git(folder, "commit", "--quiet", "--message", "Take everything out")
     return folder
@@ -64,7 +64,7 @@ def of_git(repository):
 
 
 def snakemake(folder, *arguments, cache=None):
-    """Run snakemake as one does in a folder that has a Snakefile."""
+    """Run snakemake in a folder that has a Snakefile."""
     variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     variables |= {"XDG_CACHE_HOME": str(cache or folder / "cache")}
     command = [sys.executable, "-m", "snakemake", "--cores", "2", *map(str, arguments)]
@@ -139,7 +139,7 @@ def test_files_of_own_rules_and_a_part_of_the_configuration(of_git, tmp_path):
     )
     write(tmp_path, snakefile + rule, {"mine": {"cells": config}, "threads": 1})
     path = tmp_path / "config" / "config.yaml"
-    # Text that YAML takes for something else is restored in that part too.
+    # Text that YAML reads as another type is restored in that part, too.
     path.write_text(path.read_text().replace("BATCH", "no"))
     (tmp_path / "source").touch()
     os.utime(tmp_path / "source", (1_500_000_000, 1_500_000_000))
@@ -158,7 +158,7 @@ def test_a_rule_with_changes_of_ones_own(of_git, tmp_path):
     code, said = snakemake(tmp_path, "results/inspected/patients.json")
     assert code == 0, said
     assert "Mine of patients" in said
-    # It still has the record of what it was made from.
+    # It still has the record of its inputs.
     simulate_cells(70).write_h5ad(tmp_path / "atlas.h5ad")
     os.utime(tmp_path / "atlas.h5ad", (1_500_000_000, 1_500_000_000))
     code, said = snakemake(tmp_path, "results/inspected/patients.json", "--dry-run")

@@ -1,4 +1,4 @@
-"""What the release workflow takes from the changelog, by the commands that it runs."""
+"""The release workflow's text from the changelog, by the commands that it runs."""
 
 import os
 import re
@@ -24,7 +24,7 @@ CHANGELOG = """# Changelog
 
 
 def write_notes(folder, tag):
-    """Run the commands of the release workflow; what it would release is written down."""
+    """Run the commands of the release workflow, with a gh that writes its arguments to a file."""
     release = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text(encoding="utf-8"))
     script = next(step["run"] for step in release["jobs"]["release"]["steps"] if "run" in step)
     stand_in = "gh() { printf '%s\\n' \"$@\" > arguments; }\n"

@@ -14,12 +14,12 @@ from pages import PAGES
 from running import ROOT
 
 REPORT = "<!doctype html><title>A stub of the report</title>"
-# What is linked to, and is not a page.
+# Folders with linked files that are not pages.
 NEEDED = ("config", "docs", "benchmarks", "profiles")
 
 
 class Website:
-    """A copy of the pages, and what sphinx makes of it by the command of the Makefile."""
+    """A copy of the pages, and sphinx's output by the command of the Makefile."""
 
     def __init__(self, folder: Path) -> None:
         self.source, self.built = folder / "project", folder / "built"
@@ -48,7 +48,7 @@ def website(tmp_path_factory):
 
 
 class Links(HTMLParser):
-    """Addresses that a page leads to, and its own ids."""
+    """Addresses that a page links to, and its own ids."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ def test_every_address_of_every_page_exists(website):
             if not file.is_file() or unquote(address.fragment) not in anchors:
                 lost.append(f"{path.relative_to(website.built)}: {target}")
     assert not lost
-    # The pages were read, and not passed over.
+    # The pages were read, and not skipped.
     assert len(pages) > len(PAGES)
     assert sum(len(page.targets) for page in pages.values()) > 1000
 

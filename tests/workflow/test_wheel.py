@@ -18,7 +18,7 @@ from simulate import simulate_cells
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """Folder that a wheel is unpacked in, as an installation does."""
+    """Folder with an unpacked wheel, as after an installation."""
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
@@ -94,7 +94,7 @@ def test_commands_that_the_page_lists_start(site, tmp_path):
     for command in listed:
         code, said = run(site, tmp_path, command, "--help")
         assert code == 0, said
-    # What import_model starts for each step.
+    # The program that import_model starts for each step.
     code, said = run(site, tmp_path, "import_model.job", "--help")
     assert "ModuleNotFoundError" not in said
 

@@ -1,6 +1,6 @@
 """Text in a YAML file that YAML reads as another type: `no`, `ON`, `003`, `2024-01-02`.
 
-Imported by the Snakefile: nothing that is missing on a login node with Snakemake alone.
+Imported by the Snakefile, so it needs only packages that Snakemake needs too.
 """
 
 import re
@@ -51,7 +51,7 @@ def restore_text(
 
 
 def _value_node(node: yaml.Node | None, key: Any) -> yaml.Node | None:
-    """The node of a key in a map; None if there is none."""
+    """The node of a key in a map; None without the key."""
     pairs = node.value if isinstance(node, yaml.MappingNode) else []
     return next((value for name, value in pairs if _constructed(name) == key), None)
 

@@ -330,7 +330,7 @@ class Classifier:
 
 
 def _measured(cells: H5adReader, rows: np.ndarray) -> Measured | None:
-    """What cells in some rows (ascending) were measured by, where that was stored for a head."""
+    """Total counts and measured genes of cells in ascending rows, if stored for a head."""
     if TOTALS not in cells.obs_columns:
         return None
     first, end = (rows[0], rows[-1] + 1) if len(rows) else (0, 0)

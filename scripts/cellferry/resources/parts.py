@@ -151,7 +151,7 @@ class Run:
 
     @property
     def sums_mb(self) -> int:
-        """MB of sums of expression by label; none beside a model that others trained, without counts."""
+        """MB of sums of expression by label; 0 for a pre-trained model, without counts."""
         if isinstance(self.config["pretrained"], dict):
             return 0
         n_genes = min(dataset.genes for dataset in self.found.values())

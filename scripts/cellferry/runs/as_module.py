@@ -86,7 +86,7 @@ def _append(workflow: Any, name: str, own: Callable[..., None]) -> None:
 def _registering(
     workflow: Any, name: str, register: Callable[..., None], own: Callable[..., None]
 ) -> Callable[..., None]:
-    """What Snakemake registers a handler by, for one more."""
+    """Snakemake's function that registers a handler, with one more handler."""
 
     def register_both(handler: Callable[..., None]) -> None:
         register(handler)

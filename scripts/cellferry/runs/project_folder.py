@@ -1,10 +1,10 @@
-"""The folder that the package is imported from: that of the rules, or a copy of their git repository's.
+"""The package's folder: beside the rules, or a copy from their git repository.
 
 Snakemake fetches the Snakefile, its rules and scripts one by one from a repository (`gitfile`, `github`,
-`gitlab`), and a package it does not know. The copy has the commit that they come from, once for each state
-of the project, in Snakemake's source cache.
+`gitlab`), but not the package. Snakemake's source cache holds one copy of the package per state of the
+project, from the same commit.
 
-Run by rules/common.smk before the package can be imported, so it stands alone.
+Run by rules/common.smk before the package can be imported, so it imports nothing of the package.
 """
 
 import os
@@ -22,11 +22,11 @@ FOLDER = "CELLFERRY_PROJECT"
 """Environment variable: the copy that the main process made; jobs inherit it, on a cluster too."""
 
 NEEDED = ("config", "envs", "scripts", "pyproject.toml", "requirements.txt")
-"""What the package reads; Snakemake itself fetches the rest."""
+"""Files that the package reads; Snakemake itself fetches the rest."""
 
 
 def project_folder(workflow: Any) -> Path:
-    """The project's folder, to be asked for by a file in its folder `rules`.
+    """The project's folder, for a file in its folder `rules`.
 
     Parameters
     ----------
@@ -39,22 +39,22 @@ def project_folder(workflow: Any) -> Path:
     if isinstance(rules, LocalGitFile):
         _join_source_files()
     inherited = os.environ.get(FOLDER)
-    # A branch may have moved on since; a node may have no share in the cache.
+    # A branch may have changed since; a node may not share the cache.
     if not workflow.is_main_process and inherited and Path(inherited).is_dir():
         folder = Path(inherited)
     else:
         folder = _copied(rules, Path(workflow.sourcecache.cache_path, "cellferry"))
         os.environ[FOLDER] = str(folder)
-    # Scripts search where the snakemake that starts them does.
+    # Scripts import from the same folders as the snakemake that starts them.
     if (scripts := str(folder / "scripts")) not in sys.path:
         sys.path.append(scripts)
     return folder
 
 
 def _join_source_files() -> None:
-    """Have a folder of `gitfile` joined with what Snakemake's other sources are joined with.
+    """Let a folder of `gitfile` be joined with source files, as Snakemake's other sources can.
 
-    Snakemake 9.27 fails at it when it compares the times of scripts and outputs (the rerun trigger `code`).
+    Without it, Snakemake 9.27 fails to compare the times of scripts and outputs (the rerun trigger `code`).
     """
     join = LocalGitFile.join
     if getattr(join, "takes_source_files", False):
@@ -68,7 +68,7 @@ def _join_source_files() -> None:
 
 
 def _copied(rules: Any, cache: Path) -> Path:
-    """The copy of a project, by the place of its rules in a git repository; made unless it is there."""
+    """The copy of a project, made if missing, for its rules in a git repository."""
     if isinstance(rules, LocalGitFile):
         import git  # Snakemake needs it too
 
