@@ -108,6 +108,8 @@ fuzz: .venv/.installed
 lint: .venv/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+	$(BIN)/python tests/check_text.py
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/snakemake --lint
 	PYTHONPATH=scripts $(BIN)/lint-imports --no-cache --no-logo
