@@ -184,22 +184,18 @@ def problems(path: Path, banned: list[Phrase]) -> Iterator[str]:
                 yield f"{path}:{line}: rule {phrase.rule}: “{around}”: {phrase.instead}"
 
 
-def project_files() -> list[Path]:
-    """The project's files, without the list of phrases and this program."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=PROJECT, capture_output=True, text=True, check=True,
-    ).stdout.splitlines()  # fmt: skip
-    own = {"tests/banned_phrases.tsv", "tests/check_text.py", "LICENSE"}
-    return [Path(name) for name in listed if name not in own and Path(name).is_file()]
+def project_files() -> list[str]:
+    """Names of the project's files, committed or not, without ignored ones."""
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    return subprocess.run(listed, cwd=PROJECT, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
 def main(names: list[str]) -> int:
-    """Print the problems of files, of all without any; 1 if there are some."""
+    """Print the problems of files, or of the project; 1 if there are some."""
     banned = phrases()
-    found = [
-        problem for path in (list(map(Path, names)) or project_files()) for problem in problems(path, banned)
-    ]
+    paths = [Path(name) for name in names or project_files()]
+    checked = (path for path in paths if path.is_file() and path.resolve() != Path(__file__).resolve())
+    found = [problem for path in checked for problem in problems(path, banned)]
     print(*found, sep="\n", end="\n" if found else "")
     return int(bool(found))
 

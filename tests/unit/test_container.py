@@ -141,7 +141,7 @@ def test_options_are_variables_of_the_environment(places, monkeypatch):
         assert bound[:2] == ["/scratch", "/opt/site:/site"]
         assert set(bound[2:]) == {str(places / name) for name in ("run", "data", "archive", "temporary")}
         assert len(bound) == 6
-    # Of a node that lacks a folder it is not asked for.
+    # A folder that is missing on a node is not bound.
     (places / "archive").rmdir()
     show_folders(config_of("../data/x.h5ad"), ["$NODE"])
     assert str(places / "archive") not in os.environ["APPTAINER_BIND"]
