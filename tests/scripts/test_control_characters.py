@@ -117,7 +117,7 @@ def test_names_of_columns(cells, tmp_path):
 
 @pytest.mark.parametrize("read", [read_renames, read_parents])
 def test_names_that_the_configuration_gives(read):
-    with pytest.raises(InputError, match=r"beside 'a' is 'b\\x01', which holds a control character"):
+    with pytest.raises(InputError, match=r"value of 'a' is 'b\\x01', which holds a control character"):
         read({"a": "b\x01"})
 
 

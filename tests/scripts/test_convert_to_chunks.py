@@ -45,7 +45,7 @@ def test_corrected_counts_are_rounded_if_wanted(tmp_path, capsys, storage):
     assert np.array_equal(sparse.vstack([chunk.X for chunk in chunks]).toarray(), expected)
     assert all((chunk.X.data > 0).all() for chunk in chunks)
     said = capsys.readouterr().out
-    totals = re.findall(r"counts of (\d+) cells were rounded .* total of ([\d,.]+) is ([\d,]+) now", said)
+    totals = re.findall(r"counts of (\d+) cells were rounded .* from ([\d,.]+) to ([\d,]+) ", said)
     as_numbers = np.array([[float(number.replace(",", "")) for number in line] for line in totals])
     first = (
         as_numbers[:-2].sum(0) if len(totals) > 2 else None

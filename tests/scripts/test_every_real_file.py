@@ -144,7 +144,7 @@ REFUSED = {
     "formats/seurat_sce/seurat_v4_empty_counts_zilionis.rda": r"assay RNA \(counts is empty",
     "formats/citeseq_AML_SCUBA/AML_mudata.h5mu": NO_COUNTS,
     "formats/citeseq_AML_SCUBA/assays.h5": "HDF5 file of no known format",
-    "formats/citeseq_AML_SCUBA/AML_BPCells": "holds .*AB_counts",
+    "formats/citeseq_AML_SCUBA/AML_BPCells": "contains .*AB_counts",
     "formats/citeseq_AML_SCUBA/AML_BPCells/RNA_data": NO_COUNTS,
     "pbmc/symphony_pbmcs_exprs_small.rda": NO_COUNTS,
     "pbmc/symphony_pbmcs_meta_small.rda": "pbmcs_meta_small, a data.frame",

@@ -278,7 +278,7 @@ def test_a_wrong_table_of_scaling_is_refused(foreign, tmp_path, change, said):
 
 
 def test_a_model_of_another_modality_is_refused(foreign, tmp_path):
-    with pytest.raises(InputError, match=r"class CYTOVI, .* modality is rna .* or set modality: cytometry"):
+    with pytest.raises(InputError, match=r"class CYTOVI, .* modality rna .* or set modality: cytometry"):
         take(foreign.folder, tmp_path, modality="rna", scaling=None)
     train_foreign(tmp_path, n_cells=200)
     with pytest.raises(
@@ -370,14 +370,14 @@ def test_the_folder_of_our_own_model_stands_alone(own, tmp_path):
 
 
 def test_a_model_that_says_how_it_is_scaled_needs_no_table(own, foreign, tmp_path):
-    with pytest.raises(InputError, match=r"holds a transformation.json that says how values are scaled"):
+    with pytest.raises(InputError, match=r"contains transformation.json with the scaling of values"):
         take(own.folder, tmp_path, scaling=str(foreign.folder / "scaling.csv"))
 
 
 def test_a_transformation_of_another_model_is_refused(own, foreign, tmp_path):
     shutil.copytree(foreign.folder / "model", tmp_path / "model of others")
     shutil.copy(own.folder / "model" / "transformation.json", tmp_path / "model of others")
-    with pytest.raises(InputError, match=r"about another model, with other markers \(CD20, IgM\)"):
+    with pytest.raises(InputError, match=r"is of another model, with other markers \(CD20, IgM\)"):
         take(foreign.folder, tmp_path, model=str(tmp_path / "model of others"), scaling=None)
     (tmp_path / "model of others" / "transformation.json").write_text("{}")
     with pytest.raises(InputError, match="is damaged or of another program"):

@@ -246,7 +246,7 @@ def changed_model(foreign, folder, change):
             "was trained with categorical_covariate_keys",
         ),
         (lambda saved: saved.update(var_names=np.array(["GENE1"] * 60)), r"duplicate names \(GENE1\)"),
-        (lambda saved: saved.pop("attr_dict"), r"is not what scvi-tools' model.save\(\) writes"),
+        (lambda saved: saved.pop("attr_dict"), r"is not a file of scvi-tools' model.save\(\)"),
         (
             lambda saved: saved["model_state_dict"].pop("px_r"),
             "cannot be loaded by scvi-tools",
@@ -263,7 +263,7 @@ def test_a_model_that_cannot_be_used_is_refused(foreign, tmp_path, change, said)
 def test_a_file_that_is_no_model_is_refused(foreign, tmp_path):
     (tmp_path / "no model").mkdir()
     (tmp_path / "no model" / "model.pt").write_bytes(b"not a model")
-    with pytest.raises(InputError, match=r"is not what scvi-tools' model.save\(\) writes"):
+    with pytest.raises(InputError, match=r"is not a file of scvi-tools' model.save\(\)"):
         take(foreign, tmp_path, model=str(tmp_path / "no model"))
 
 

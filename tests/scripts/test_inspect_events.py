@@ -142,7 +142,7 @@ def test_files_of_different_kinds_of_values(write_fcs, tmp_path):
     found = inspect_events(tmp_path / "blood", files=str(tmp_path / "*.fcs"))
     problem = only_problem(found)
     assert problem.startswith(f"{tmp_path}/b.fcs: holds transformed values (values lie between")
-    assert f"and {tmp_path}/a.fcs raw ones" in problem
+    assert f"but {tmp_path}/a.fcs raw ones" in problem
     assert "datasets.blood.transformed" in problem
     assert inspect_events(tmp_path / "blood", files=str(tmp_path / "*.fcs"), transformed=False).problems == []
 

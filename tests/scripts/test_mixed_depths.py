@@ -74,7 +74,7 @@ def test_cells_with_a_coarser_label_teach_the_heads_that_can(tmp_path, capsys):
     said = capsys.readouterr().out
     assert f"coarser label '{ABOVE}': 80 cells train the sum of the labels below it" in said
     assert "heads trained on these cells: linear, expression, expression_pca" in said
-    assert "they are left out of xgboost, neighbors, expression_ranks" in said
+    assert "left out of xgboost, neighbors, expression_ranks" in said
     known = read_artifact(ClassifierLabels, classifier / "labels.json")
     assert known.hierarchy.leaves == LABELS
     assert known.training_cells == dict(zip(LABELS, [20, 20, 40], strict=True))

@@ -139,5 +139,5 @@ def edit(packed, target, **changed):
 )
 def test_what_makes_no_model_is_refused(saved, tmp_path, changed):
     _, packed = saved
-    with pytest.raises(InputError, match=rf"{tmp_path}: no model can be made of its model.json and weights"):
+    with pytest.raises(InputError, match=rf"{tmp_path}: its model.json and weights.npz do not make a model"):
         unpack_model(edit(packed, tmp_path, **changed))

@@ -213,7 +213,8 @@ def test_a_query_with_three_of_the_markers(select, tmp_path):
     select({"atlas": simulate_events()})
     write_query(tmp_path, few)
     with pytest.raises(
-        InputError, match=r"datasets\.patients: has 2 of the 10 markers .* has CD3, CD19, CD99, CD71: if some"
+        InputError,
+        match=r"datasets\.patients: has 2 of the model's 10 input markers.* has CD3, CD19, CD99, CD71: if some",
     ):
         subset(tmp_path, "patients")
 

@@ -66,7 +66,7 @@ def test_files_of_other_markers_are_refused(tmp_path):
     with pytest.raises(
         InputError,
         match=r"b\.fcs: has 1 markers in common with the files before it in datasets\.blood\.path; the first "
-        r"has 10, such as CD3, CD19, CD56, …, and it has 4, such as CD3, X1, X2, …; if some of these are "
+        r"has 10, such as CD3, CD19, CD56, …, and it has 4, such as CD3, X1, X2, …; if some of these "
         r"have other names, add them to cytometry\.markers; else make it a dataset of its own",
     ):
         convert_events(tmp_path)

@@ -249,7 +249,7 @@ def test_scanvi_is_refined_takes_a_query_and_maps_it(trained, tmp_path):
 
 def test_a_gpu_that_cannot_be_used_stops_the_job(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(InputError, match=r"given 1 GPU\(s\) and torch .* finds none"):
+    with pytest.raises(InputError, match=r"given 1 GPU\(s\) and torch .* cannot use it"):
         train_reference_model(
             str(trained.folder / "store.zarr"),
             model=str(tmp_path / "model"),

@@ -310,7 +310,7 @@ def test_a_model_that_would_run_code_is_opened_only_where_it_is_trusted(plain, a
     torch.save(saved, f"{folder}/model.pt")
     said = refusal(capsys, model=folder)
     assert "model.pt would call builtins.print" in said
-    assert "if you know and trust them, give TRUST=1" in said
+    assert "if you trust its author, give TRUST=1" in said
     assert "pretrained" not in said
     config = results_module.configuration(find(Given(folder, trust=True)), {"trust": True})
     assert config["pretrained"]["trust"]
@@ -318,7 +318,7 @@ def test_a_model_that_would_run_code_is_opened_only_where_it_is_trusted(plain, a
 
 def test_messages_name_what_is_given_here():
     said = as_given(f"pretrained.label: has no column 'a'; name those (pretrained.key); {TRUST}")
-    assert said == ("LABEL: has no column 'a'; name those (KEY); if you know and trust them, give TRUST=1")
+    assert said == ("LABEL: has no column 'a'; name those (KEY); if you trust its author, give TRUST=1")
 
 
 @pytest.mark.slow
@@ -327,7 +327,7 @@ def test_what_a_step_refuses_is_said(plain, around, capsys):
     latents[7, 2] = np.nan
     folder = around({"X_scVI": latents})
     said = refusal(capsys, model=folder)
-    assert f"LATENTS: {folder}/adata.h5ad has latents that are no numbers" in said
+    assert f"LATENTS: {folder}/adata.h5ad has latents that are not numbers" in said
     assert "Traceback" not in said
 
 

@@ -100,7 +100,7 @@ def test_two_parents_are_refused_until_the_table_gives_one(obo):
             {"x": "CL:0000099"},
             "CL:0000099, the id of 'x', is not in the Cell Ontology .cl/releases/2001-02-03.",
         ),
-        ({"x": "CL:0000006"}, "CL:0000006, the id of 'x', is obsolete in .*; write CL:0000003 in its place"),
+        ({"x": "CL:0000006"}, "CL:0000006, the id of 'x', is obsolete in .*; write CL:0000003 instead"),
         ({"x": "CL:0000007"}, "is obsolete in .*; write another one"),
         ({"x": "CL:0000003", "y": "CL:0000003"}, "'x' and 'y' have one id, CL:0000003; make them one label"),
     ],
@@ -119,7 +119,7 @@ def test_a_circle_over_table_and_ontology_is_refused(obo):
 def test_another_file_is_refused(tmp_path, content):
     path = tmp_path / "other.obo"
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"other\.obo:? holds (no term|text that is not UTF-8)"):
+    with pytest.raises(InputError, match=r"other\.obo:? (holds no term|contains text that is not UTF-8)"):
         read_obo(path)
 
 
