@@ -199,7 +199,7 @@ def test_what_was_understood_of_a_table_is_told(tmp_path):
     found = inspect(tmp_path / "a.txt")
     assert (found.cells, found.problems) == (3, [])
     assert [warning.partition(": ")[2][:12] for warning in found.warnings] == [
-        "1 comment l",
+        "1 comment li",
         "columns are ",
         "column(s) le",
     ]

@@ -35,9 +35,9 @@ def site(tmp_path_factory):
 
 
 def files_in(folder):
-    return {
-        path.relative_to(folder) for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"
-    }
+    """Paths of files below a folder, without byte code and what numba compiled."""
+    files = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return {path.relative_to(folder) for path in files}
 
 
 def run(site, folder, command, *arguments):
