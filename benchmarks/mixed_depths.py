@@ -1,6 +1,6 @@
 """Labels of mixed depth in a reference, taken in four ways: writes benchmarks/mixed_depths.md.
 
-    python benchmarks/mixed_depths.py --data /data --work /some/scratch    # half an hour per seed on a core
+    python benchmarks/mixed_depths.py --data /data --work /some/scratch    # an hour or two per seed
 
 Half of the cells of each subclass of Zeisel's reference, drawn at random, are given as their class. Those of
 fewer than twenty cells stay as they are: ten cells keep their subclass in any case, so that all runs can
@@ -185,7 +185,8 @@ def page(scores: list[dict[str, dict[tuple[str, str], float]]], seeds: list[int]
     """The tables, means of the seeds."""
 
     def mean(way: str, method: str, measure: str) -> str:
-        return three(float(np.mean([each[way][method, measure] for each in scores])))
+        value = float(np.mean([each[way][method, measure] for each in scores]))
+        return "–" if np.isnan(value) else three(value)  # a share of no cells
 
     methods = list(dict.fromkeys(method for method, _ in scores[0][ALL]))
 
@@ -203,7 +204,7 @@ def page(scores: list[dict[str, dict[tuple[str, str], float]]], seeds: list[int]
     return TEXT.format(
         machine=machine(),
         seeds=f"{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}",
-        means="Means of the seeds." if len(seeds) > 1 else "One seed: differences below .02 are noise.",
+        means="Means of the seeds." if len(seeds) > 1 else "One seed: a few hundredths can be chance.",
         least=MIN_CELLS,
         mixed=MIXED,
         ways="\n".join(f"- **{way}**: {what}." for way, what in WAYS.items()),
