@@ -9,6 +9,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+from pygments.lexers import PythonLexer
 from sphinx.application import Sphinx
 
 HERE = Path(__file__).parent
@@ -116,7 +117,8 @@ def add_front(app: Sphinx, exception: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> None:
-    """Register the functions above."""
+    """Register the functions above, and the language of Snakefiles."""
+    app.add_lexer("snakemake", PythonLexer)
     app.add_config_value("example_report", "demo/results/report.html", "html", str)
     app.connect("config-inited", add_report)
     app.connect("source-read", add_to_pages)
