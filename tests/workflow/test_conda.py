@@ -71,7 +71,7 @@ def test_without_conda_a_launcher_says_what_its_environment_lacks(launcher, tmp_
     config = ROOT / "config" / "config.yaml"
     result = launcher.command(launcher.programs / "snakemake", *where, "demo_data", "--configfile", config)
     assert result.returncode == 1
-    assert "it lacks anndata, hdf5plugin, " in result.stderr
+    assert "which lacks anndata, hdf5plugin, " in result.stderr
     assert "conda on the PATH" in result.stderr
     assert "make demo" in result.stderr
 
