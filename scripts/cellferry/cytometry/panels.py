@@ -93,7 +93,7 @@ def check_share(name: str, markers: list[str], backbone: list[str], min_common: 
 
     Parameters
     ----------
-    name, own
+    name, markers
         The dataset's name, and its markers.
     backbone
         The model's input markers.

@@ -90,8 +90,10 @@ def gene_selection(
     min_common
         Share of the chosen genes that the dataset must have.
 
-    Returns ------- The function that selects genes, and var of the file to write: the genes, a mask of
-    `measured` ones and, for a dataset of another species, a mask of those with an ortholog.
+    Returns
+    -------
+    The function that selects genes, and var of the file to write: the genes, a mask of `measured` ones and,
+    for a dataset of another species, a mask of those with an ortholog.
 
     Raises
     ------
