@@ -68,7 +68,7 @@ CHECKED = "results/checked"
 MODIFIER = workflow.modifier
 PROVENANCE = Provenance(
     workflow,
-    rules=lambda: own_rules(workflow, MODIFIER),
+    rules=lambda: own_rules(workflow),
     made_by_rules=("results", *DEMO_DATA),
     waited_for=CHECKED,
 )
@@ -314,7 +314,7 @@ def requested_resources(wildcards):
     """Param function: requests of every rule's jobs, per attempt."""
     attempts = range(1, workflow.execution_settings.retries + 2)
     requests = {}
-    for found in own_rules(workflow, MODIFIER):
+    for found in own_rules(workflow):
         amounts = [
             found.expand_resources({}, [], attempt, skip_evaluation={"tmpdir"}) for attempt in attempts
         ]

@@ -15,7 +15,7 @@ from scripts.cellferry.core.atomic import remove_remnants, set_aside_damaged
 from scripts.cellferry.core.disk import WRITTEN, check_temporary_folder, check_writable
 from scripts.cellferry.core.logs import PEAK
 from scripts.cellferry.core.run_record import other_runs, unregister_run
-from scripts.cellferry.runs.as_module import run_handlers
+from scripts.cellferry.runs.as_module import mark_own_rules, run_handlers
 from scripts.cellferry.runs.changes import describe_changes
 from scripts.cellferry.runs.clock import check_clock
 from scripts.cellferry.runs.command_line import command_for, exit_with_message, is_snakemake_cli
@@ -23,7 +23,7 @@ from scripts.cellferry.runs.literal_paths import name_literally
 from scripts.cellferry.runs.methods import METHOD_VERSIONS
 from scripts.cellferry.runs.takeover import invalidate, invalidate_unrecorded, supersede_other_runs
 
-for each in own_rules(workflow, MODIFIER):
+for each in mark_own_rules(MODIFIER):
     name_literally(each)
     if each.output:
         PROVENANCE.record(each)
@@ -93,7 +93,7 @@ onstart:
         check_writable(*WRITTEN)
         check_clock(file for job in workflow.dag.needrun_jobs() if job.output for file in job.input)
         if not workflow.deployment_settings.deployment_method and not workflow.touch:
-            own = own_rules(workflow, MODIFIER)
+            own = own_rules(workflow)
             scripts = [job for job in workflow.dag.needrun_jobs() if job.is_script and job.rule in own]
             check_environments(job.rule.conda_env for job in scripts)
         if workflow.executor_plugin.name == "slurm":

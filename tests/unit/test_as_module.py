@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 from cellferry.errors import InputError
-from cellferry.runs.as_module import check_module, own_rules, run_handlers, section_of
+from cellferry.runs.as_module import check_module, mark_own_rules, own_rules, run_handlers, section_of
 
 
 def modifier(rename=None, prefix=None, replaced=None, within=None):
@@ -39,9 +39,16 @@ def test_where_a_configuration_stands():
 
 
 def test_rules_of_another_workflow_are_left_alone():
-    mine, others = SimpleNamespace(name="a"), SimpleNamespace(name="a")
+    mine, others, excluded, changed = (SimpleNamespace(name=name) for name in "aaba")
     workflow = SimpleNamespace(rules=[others, mine])
-    assert own_rules(workflow, SimpleNamespace(rules={1: mine}.values())) == [mine]
+    assert mark_own_rules(SimpleNamespace(rules=[mine, excluded])) == [mine, excluded]
+    assert own_rules(workflow)[0] is mine
+    assert len(own_rules(workflow)) == 1
+    # `use rule ... with` replaces a rule.
+    workflow.rules = [others, changed]
+    assert not own_rules(workflow)
+    mark_own_rules(SimpleNamespace(rules=[changed]))
+    assert own_rules(workflow)[0] is changed
 
 
 class Workflow:

@@ -154,6 +154,7 @@ def test_files_of_own_rules_and_a_part_of_the_configuration(of_git, tmp_path):
 
 def test_a_rule_with_changes_of_ones_own(of_git, tmp_path):
     more = '\n\nuse rule inspect_dataset from cellferry with:\n    message: "Mine of {wildcards.dataset}"\n'
+    more += "\n\nuse rule map_query from cellferry with:\n    threads: 1\n"
     write(tmp_path, EXAMPLE.replace(SOURCE, of_git) + more, small(tmp_path))
     code, said = snakemake(tmp_path, "results/inspected/patients.json")
     assert code == 0, said
@@ -164,6 +165,10 @@ def test_a_rule_with_changes_of_ones_own(of_git, tmp_path):
     code, said = snakemake(tmp_path, "results/inspected/patients.json", "--dry-run")
     assert code == 0, said
     assert "Changed: atlas.h5ad (another file). Made again: inspect_dataset" in said
+    # The plan has changed rules, too.
+    code, said = snakemake(tmp_path, "plan")
+    assert code == 0, said
+    assert re.search(r"^ *map_query +\d", said, re.M)
 
 
 @pytest.mark.parametrize(

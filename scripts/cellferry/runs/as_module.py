@@ -10,6 +10,9 @@ from ..errors import InputError
 
 HANDLERS = ("onstart", "onsuccess", "onerror")
 
+OWN = "is_of_cellferry"
+"""Attribute of this workflow's rules."""
+
 
 def check_module(modifier: Any) -> None:
     """Check that a workflow takes rules and paths by their own names: results and records are found by them.
@@ -50,10 +53,20 @@ def section_of(config: dict[Any, Any], whole: Any) -> tuple[Any, ...] | None:
     return None
 
 
-def own_rules(workflow: Any, modifier: Any) -> list[Any]:
+def mark_own_rules(modifier: Any) -> list[Any]:
+    """Mark and return the rules that were read with a modifier, for `own_rules`.
+
+    `use rule ... from ... with` reads the module again, with another modifier, for the changed rules only.
+    """
+    rules = list(modifier.rules)
+    for rule in rules:
+        setattr(rule, OWN, True)
+    return rules
+
+
+def own_rules(workflow: Any) -> list[Any]:
     """The rules of this workflow, without those of one that uses it as a module."""
-    own = {id(rule) for rule in modifier.rules}
-    return [rule for rule in workflow.rules if id(rule) in own]
+    return [rule for rule in workflow.rules if hasattr(rule, OWN)]
 
 
 def run_handlers(workflow: Any, handlers: Iterable[Callable[..., None]]) -> None:
