@@ -2,8 +2,8 @@
 #
 # Reads:   the configuration; in the main process also the headers of the datasets
 # Defines: MODALITY, REFERENCE, DATASETS, REFERENCES, QUERIES, PLACED, EVALUATED, MAPPED, HELD_OUT, SCORED, GENE_SOURCES,
-#          IMAGE, ADAPTS, ZERO_FILLED, TESTED, LABEL_AGREEMENT, CHECKED, PROVENANCE, MODIFIER, wildcard
-#          constraints, input functions
+#          IMAGE, ADAPTS, ZERO_FILLED, TESTED, LABEL_AGREEMENT, CHECKED, PROJECT, PROVENANCE, MODIFIER,
+#          wildcard constraints, input functions
 
 import runpy
 import sys
@@ -18,7 +18,8 @@ find_project = runpy.run_path(workflow.source_path("../scripts/cellferry/runs/pr
 ]
 # A package called `scripts` in PYTHONPATH would precede this folder, which is not a package. A workflow with
 # this one as a module may have a folder of that name, too.
-folders = [find_project(workflow), *map(Path, sys.path)]
+PROJECT = find_project(workflow)
+folders = [PROJECT, *map(Path, sys.path)]
 sys.modules["scripts"] = ModuleType("scripts")
 sys.modules["scripts"].__path__ = [str(path / "scripts") for path in folders if (path / "scripts").is_dir()]
 

@@ -32,7 +32,7 @@ if IMAGE:
     # The profile may name a node's own disk for it.
     scratch = workflow.get_rule("convert_to_chunks").expand_resources({}, [], 1, skip_evaluation={"tmpdir"})
     with exit_with_message():
-        show_folders(config, [Path(workflow.basedir), *filter(None, [scratch.get("scratch")])])
+        show_folders(config, [PROJECT, *filter(None, [scratch.get("scratch")])])
 
 if workflow.is_main_process:
     # Identifies the configuration, the methods and the user's files.

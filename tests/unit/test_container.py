@@ -71,6 +71,13 @@ def test_an_image_that_would_have_to_hold_conda_is_refused(places):
         image_of(write_image(places / "cellferry.sif"), {"apptainer", "conda"})
 
 
+def test_a_copy_from_a_git_repository_is_refused(places, monkeypatch):
+    monkeypatch.setattr(container, "PROJECT", places)
+    with pytest.raises(InputError, match="by the path of a clone"):
+        image_of(write_image(places / "cellferry.sif"), {"apptainer"})
+    assert image_of(None, {"conda"}) is None
+
+
 def config_of(path, **more):
     path = path if isinstance(path, dict) else str(path)
     return {"datasets": {"q": {"path": path, "follow_links": False}}, **more}

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ..core.project import PROJECT
 from ..errors import InputError
 from .samples import all_files
 
@@ -43,7 +44,7 @@ def image_of(container: str | None, methods: Collection[str]) -> str | None:
     Raises
     ------
     InputError
-        If jobs should run in an image, but `container` is not a usable one.
+        If jobs should run in an image, but `container` is not a usable one, or the project is not a clone.
     """
     if "apptainer" not in methods:
         return None
@@ -51,6 +52,11 @@ def image_of(container: str | None, methods: Collection[str]) -> str | None:
         raise InputError(
             "software-deployment-method: with conda and apptainer together, conda would run inside the "
             "image, which has no conda; give apptainer alone"
+        )
+    if not (PROJECT / "Snakefile").exists():
+        raise InputError(
+            "software-deployment-method: in an image, jobs cannot use a cellferry that Snakemake fetched from "
+            "a git repository; name the Snakefile by the path of a clone, or remove apptainer"
         )
     if container is None:
         raise InputError(
