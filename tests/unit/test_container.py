@@ -58,12 +58,22 @@ def test_an_image_is_a_file_a_folder_or_an_address(places):
         ("ftp://host/cellferry", "ftp://host/cellferry is not an address"),
         ("docker://", "docker:// is not an address"),
         ("my image.sif", "'my image.sif' has a blank"),
+        ("{v}.sif", "'{v}.sif' has a blank or brace"),
     ],
 )
 def test_what_cannot_be_run_is_refused(named, told):
     Path("Dockerfile").write_text("FROM python:3.12\n")
     with pytest.raises(InputError, match=told):
         image_of(named, {"apptainer"})
+
+
+def test_an_image_that_cannot_be_read_is_refused(places, monkeypatch):
+    def refuse(*given):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(container, "open", refuse, raising=False)
+    with pytest.raises(InputError, match=r"cellferry\.sif cannot be read \(Permission denied\)"):
+        image_of(write_image(places / "cellferry.sif"), {"apptainer"})
 
 
 def test_an_image_that_would_have_to_hold_conda_is_refused(places):

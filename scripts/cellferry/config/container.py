@@ -55,16 +55,17 @@ def image_of(container: str | None, methods: Collection[str]) -> str | None:
         )
     if not (PROJECT / "Snakefile").exists():
         raise InputError(
-            "software-deployment-method: in an image, jobs cannot use a cellferry that Snakemake fetched from "
-            "a git repository; name the Snakefile by the path of a clone, or remove apptainer"
+            "software-deployment-method: in an image, jobs cannot use a cellferry that Snakemake fetched "
+            "from a git repository; name the Snakefile by the path of a clone, or remove apptainer"
         )
     if container is None:
         raise InputError(
             "container: software-deployment-method is apptainer, but no image is named; build one and set "
             "the key (docs/slurm.md), or remove apptainer"
         )
-    if any(character.isspace() for character in container):
-        raise InputError(f"container: {container!r} has a blank in its name; rename the image")
+    # Snakemake refuses blanks, and reads braces as wildcards.
+    if any(character.isspace() or character in "{}" for character in container):
+        raise InputError(f"container: {container!r} has a blank or brace in its name; rename the image")
     if "://" in container:
         if not any(container.startswith(address) and container != address for address in ADDRESSES):
             raise InputError(
@@ -82,8 +83,13 @@ def _local_image(container: str) -> str:
     if path.is_dir():
         is_image = (path / "bin" / "sh").exists()
     else:
-        with open(path, "rb") as file:
-            is_image = file.read(max(map(len, FORMATS))).startswith(FORMATS)
+        try:
+            with open(path, "rb") as file:
+                is_image = file.read(max(map(len, FORMATS))).startswith(FORMATS)
+        except OSError as error:
+            raise InputError(
+                f"container: {path} cannot be read ({error.strerror}); get read permission from its owner"
+            ) from error
     if not is_image:
         raise InputError(
             f"container: {path} is not an image of Apptainer; name the file of `apptainer build` "
