@@ -102,8 +102,8 @@ def channels_of(var: pd.DataFrame, markers: MarkerTable, where: str) -> pd.DataF
 
     Returns
     -------
-    The index has markers' names without metals and detectors, or their names in `markers`; other channels keep
-    their names, with a number for duplicates. Columns: `kind`, `channel` (the name in the file), and
+    The index has markers' names without metals and detectors, or their names in `markers`; other channels
+    keep their names, with a number for duplicates. Columns: `kind`, `channel` (the name in the file), and
     `detector` if present.
 
     Raises

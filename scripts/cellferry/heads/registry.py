@@ -76,7 +76,7 @@ Heads = dict[
 
 
 def load_heads(folder: str | Path, names: list[str], *, threads: int) -> Heads:
-    """Read heads that train_classifier stored in `folder`, or an imported model is."""
+    """Read heads from `folder`: those of train_classifier, or an imported one."""
     folder, heads = Path(folder), HEADS | IMPORTED
     return {
         name: heads[name].load(folder, threads=threads)
@@ -100,11 +100,11 @@ def predict(
     heads, latents
         Heads by name, and latents of the cells.
     expression
-        Their raw counts or marker values (cells × genes, CSR); may be None where no head takes them.
+        Their raw counts or marker values (cells × genes, CSR); may be None if no head uses them.
     normalized
-        The same as linear models take it, log1p CP10k or marker values, if that was computed.
+        The input of linear models, log1p CP10k or marker values; None if it was not computed.
     measured
-        What the cells were measured by, for a model of CellTypist.
+        Total counts and measured genes, for a CellTypist model.
     """
     found = {}
     for name, head in heads.items():

@@ -72,7 +72,7 @@ def check_installed_package() -> None:
 
 
 def _is_this_package(installed: Path) -> bool:
-    """Whether a package has the same files as this one; byte code aside, and what only one of them has."""
+    """True if a package has all files of this one, and its copies in `project` equal the project's files."""
     within = installed / INSIDE.name
     pairs = [(file, installed / file.relative_to(PACKAGE)) for file in _files_in(PACKAGE)]
     pairs += [(PROJECT / file.relative_to(within), file) for file in _files_in(within)]
