@@ -140,7 +140,7 @@ def in_classes(classes: Classes) -> Callable[[str], str]:
 def measure(data: Path, work: Path, seed: int, cores: int) -> dict[str, dict[tuple[str, str], float]]:
     """Scores of the runs of a seed, by the way that they take such cells."""
     reference = ad.read_h5ad(data / ZEISEL_FINE[0].path)
-    query = ad.read_h5ad(data / ZEISEL_FINE[1].path, backed="r")
+    query = ad.read_h5ad(data / ZEISEL_FINE[1].path)
     names = (ZEISEL_FINE[0].label, ZEISEL[0].label)
     both = pd.concat([cells.obs[list(names)].astype(str) for cells in (reference, query)])
     classes = dict(sorted(pair for pair in both.itertuples(index=False, name=None) if pair[0] != NO_LABEL))

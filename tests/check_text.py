@@ -6,6 +6,7 @@ Skipped are code in backticks, text in double quotation marks, and lines that en
 
 import ast
 import io
+import os
 import re
 import subprocess
 import sys
@@ -193,6 +194,8 @@ def project_files() -> list[str]:
 def main(names: list[str]) -> int:
     """Print the problems of files, or of the project; 1 if there are some."""
     banned = phrases()
+    if not names:
+        os.chdir(PROJECT)
     paths = [Path(name) for name in names or project_files()]
     checked = (path for path in paths if path.is_file() and path.resolve() != Path(__file__).resolve())
     found = [problem for path in checked for problem in problems(path, banned)]

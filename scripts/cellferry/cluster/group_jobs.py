@@ -23,12 +23,15 @@ def complete_group_jobs() -> None:
     run would wait forever.
     """
     log_error = GroupJob.log_error
+    if getattr(log_error, "has_message", False):  # a module is read again for `use rule ... with`
+        return
 
     def log_message_too(self: GroupJob, msg: str | None = None, *args: Any, **kwargs: Any) -> None:
         if msg:
             logger.error(f"Error in group {self.groupid}:\n    message: {msg}\n    jobid: {self.jobid}")
         log_error(self, msg, *args, **kwargs)
 
+    log_message_too.has_message = True
     GroupJob.log_error = log_message_too
     GroupJob.rule = property(lambda self: SimpleNamespace(name=self.name))
 
