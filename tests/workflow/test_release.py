@@ -59,4 +59,4 @@ def test_the_changelog_has_notes_for_the_projects_version(tmp_path):
     version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     (tmp_path / "CHANGELOG.md").write_text((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"))
     assert write_notes(tmp_path, f"v{version}").returncode == 0
-    assert re.search(r"^- \*\*", (tmp_path / "notes.md").read_text(encoding="utf-8"), re.M)
+    assert re.search(r"^- ", (tmp_path / "notes.md").read_text(encoding="utf-8"), re.M)
