@@ -17,7 +17,7 @@ sys.path[:0] = [str(TESTS / "fuzz"), str(TESTS / "unit"), str(TESTS), str(TESTS.
 
 ROUND = 100
 SECONDS = 600
-"""Time limit of a round of files, each of which has 20 s."""
+"""Time limit of a round of files."""
 
 
 def judge_some(name, first, n, told):

@@ -22,7 +22,8 @@ from cellferry.formats.hdf5 import refuse_what_crashes
 from reading import read_header
 from scipy import sparse
 
-SECONDS = 20
+SECONDS = 60
+"""Time limit of a file, on a busy machine too."""
 
 
 class Finding(Exception):  # noqa: N818

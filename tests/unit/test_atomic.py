@@ -1,5 +1,8 @@
 """Files and folders that appear only when complete, with any writer and after any failure."""
 
+import errno
+import os
+import shutil
 import threading
 
 import pytest
@@ -36,6 +39,24 @@ def test_what_fails_leaves_the_former_and_nothing_else(tmp_path, write):
     assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
     text = (tmp_path / "out" / "7.txt" if write is fill else tmp_path / "out").read_text()
     assert text == "former"
+
+
+def test_a_folder_that_threads_still_fill_is_removed_and_the_error_kept(tmp_path, monkeypatch):
+    """As zarr's threads fill one on a full disk."""
+    remove, failed = shutil.rmtree, []
+
+    def fail_at_first(path):
+        if not failed:
+            failed.append(path)
+            raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
+        remove(path)
+
+    monkeypatch.setattr(shutil, "rmtree", fail_at_first)
+    with pytest.raises(RuntimeError, match="the writer's"), complete(tmp_path / "store") as folder:  # noqa: PT012
+        fill(folder, "half")
+        raise RuntimeError("the writer's")
+    assert failed
+    assert not list(tmp_path.iterdir())
 
 
 def test_writers_of_the_same_folder_do_not_harm_each_other(tmp_path):

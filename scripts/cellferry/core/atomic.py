@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +19,9 @@ REMNANT = re.compile(r"\.[0-9a-f]{8}\..")
 
 DAMAGED = ".damaged."
 """Start of a mark's name."""
+
+REMOVALS = 100
+"""Attempts to remove a folder, a tenth of a second apart; what is left is a remnant."""
 
 
 @contextmanager
@@ -120,7 +124,15 @@ def _replace_folder(new: Path, path: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+    """Remove a file or folder; threads of a failed writer may still add files to a folder."""
+    for _ in range(REMOVALS):
+        try:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.ENOENT):
+                raise
+            time.sleep(0.1)
