@@ -35,12 +35,12 @@ MIN_CELLS = 20
 
 SHARE = 0.5
 NO_LABEL = "(none)"
-ALL, TREE, DROPPED, PLAIN = "all subclasses", "tree", "dropped", "plain"
+ALL, TREE, DROPPED, PLAIN = "all subclasses", "hierarchy", "dropped", "plain"
 WAYS = {
     ALL: "no cell is given as its class",
-    TREE: "`labels.parents` names the class of each subclass: such cells teach the sum of its subclasses",
-    DROPPED: "the same tree; such cells have no label",
-    PLAIN: "no tree; classes are labels beside the subclasses",
+    TREE: "`labels.parents` names the class of each subclass: such cells train the sum of its subclasses",
+    DROPPED: "the same hierarchy; such cells are unlabeled",
+    PLAIN: "no hierarchy; classes are labels beside the subclasses",
 }
 ANSWER, MIXED = "answer", "mixed"
 REFERENCE = "reference.h5ad"
