@@ -19,6 +19,7 @@ from accuracy_scores import (
     SEPARATORS,
     UNSEEN,
 )
+from measuring import markdown
 
 QUOTED = " (quoted)"
 OWN = [BEST_LABEL, ANSWER, *HEADS.values()]
@@ -72,7 +73,7 @@ def main_table(table: pd.DataFrame) -> str:
         line += [short(others.loc[best, pair] - accuracy.loc[BEST_LABEL, pair])]
         lines.append([*line, short(others_f1[pair].max() - macro_f1[pair].get(BEST_LABEL, np.nan))])
     heads = ["reference → query", "cells", "best label", "its macro-F1", "answer", "PCA and LR", "CellTypist"]
-    return markdown([*heads, "best of the others", "gap", "gap in macro-F1"], lines)
+    return table_of([*heads, "best of the others", "gap", "gap in macro-F1"], lines)
 
 
 def everybody_table(table: pd.DataFrame, measure: str) -> str:
@@ -85,7 +86,7 @@ def everybody_table(table: pd.DataFrame, measure: str) -> str:
         size, where = worst(gap.dropna()) if gap.notna().any() else (np.nan, "")
         lines.append([name, *(short(value) for value in scores.loc[name]), short(size), where])
     head = "" if measure == "accuracy" else measure.replace("_", "-").replace("f1", "F1")
-    return markdown([head, *scores.columns, "worst gap", "on"], lines)
+    return table_of([head, *scores.columns, "worst gap", "on"], lines)
 
 
 def by_method_table(table: pd.DataFrame, measure: str, methods: list[str]) -> str:
@@ -96,7 +97,7 @@ def by_method_table(table: pd.DataFrame, measure: str, methods: list[str]) -> st
         [pair, *(spread(table, pair, method, measure, kind=kind) for method in methods)]
         for kind, pair in scored(table)
     ]
-    return markdown(["reference → query", *methods], lines)
+    return table_of(["reference → query", *methods], lines)
 
 
 def rejection_table(table: pd.DataFrame) -> str:
@@ -108,7 +109,7 @@ def rejection_table(table: pd.DataFrame) -> str:
         for kind, pair in scored(table)
     ]
     heads = ["reference → query", "cells", "unknown", *REASONS, "error among accepted", "the same, all"]
-    return markdown([*heads, "truth in the prediction set", "labels in it"], lines)
+    return table_of([*heads, "truth in the prediction set", "labels in it"], lines)
 
 
 def limit_table(table: pd.DataFrame) -> str:
@@ -121,7 +122,7 @@ def limit_table(table: pd.DataFrame) -> str:
         for pair in found.index.get_level_values("pair").unique()
     ]
     heads = [f"{float(limit):g}: {name}" for limit in limits for name in ("given", "wrong", "expected")]
-    return markdown(["reference → query", *heads], lines)
+    return table_of(["reference → query", *heads], lines)
 
 
 def case_table(table: pd.DataFrame) -> str:
@@ -139,7 +140,7 @@ def case_table(table: pd.DataFrame) -> str:
         line += [spread(table, pair, method, "accuracy", kind=CASE) for method in (ANSWER, *MEASURED_OTHERS)]
         lines.append([*line, *(spread(table, pair, ANSWER, name, kind=CASE) for name in measures)])
     heads = ["reference → query", "cells", "best label", "its macro-F1", "answer", *MEASURED_OTHERS]
-    return markdown([*heads, "unknown", "error among accepted", "the same, all", "expected error"], lines)
+    return table_of([*heads, "unknown", "error among accepted", "the same, all", "expected error"], lines)
 
 
 def rare_table(table: pd.DataFrame) -> str:
@@ -149,7 +150,7 @@ def rare_table(table: pd.DataFrame) -> str:
         of = {"kind": RARE, "label": label}
         numbers = [number(table, pair, ANSWER, "reference cells", **of), cells(table, pair, **of)]
         lines.append([pair, label, *numbers, spread(table, pair, ANSWER, "unknown", **of)])
-    return markdown(["reference → query", "label", "reference cells", "cells", "called unknown"], lines)
+    return table_of(["reference → query", "label", "reference cells", "cells", "called unknown"], lines)
 
 
 def unseen_table(table: pd.DataFrame) -> str:
@@ -168,7 +169,7 @@ def unseen_table(table: pd.DataFrame) -> str:
         *(f"by `{name}`" for name in SEPARATORS),
     ]
     others = ", ".join(f"{name} {short(value)}" for name, value in AUROC_OF_B_CELLS.items())
-    found = markdown([*heads, "CellTypist, by probability"], lines)
+    found = table_of([*heads, "CellTypist, by probability"], lines)
     return found and f"{found}Quoted, for the B cells of PBMC 3k: {others}.\n\n"
 
 
@@ -183,7 +184,7 @@ def one_label_table(table: pd.DataFrame) -> str:
             line += [spread(table, pair, method, f"{measure}, {where}", **of) for where in ("mixed", "alone")]
         lines.append(line)
     heads = ["reference → query", "label", "cells", "best label, mixed", "alone", "answer, mixed", "alone"]
-    return markdown([*heads, "unknown, mixed", "alone"], lines)
+    return table_of([*heads, "unknown, mixed", "alone"], lines)
 
 
 def scored(table: pd.DataFrame) -> list[tuple[str, str]]:
@@ -232,9 +233,6 @@ def short(value: float) -> str:
     return f"−{text}" if value <= -0.0005 else text
 
 
-def markdown(heads: list[str], lines: list[list[str]]) -> str:
+def table_of(heads: list[str], lines: list[list[str]]) -> str:
     """A table and an empty line; an empty text without lines."""
-    if not lines:
-        return ""
-    rows = [heads, ["---"] * len(heads), *lines]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows) + "\n"
+    return markdown(heads, lines) + "\n" if lines else ""

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 
 import scale
 from cellferry.cytometry.fcs_writer import Channel, FcsWriter
-from measuring import ROOT, machine
+from measuring import ROOT, machine, markdown
 
 FILES = {"query": 20, "atlas": 4}
 REFERENCE_SHARE = 10
@@ -104,7 +104,7 @@ def as_table(rows: dict[int, list[dict]]) -> str:
     numbers = list(rows)
     largest = numbers[-1]
     head = ["rule", "of", "jobs", "events", "s", "events/s", *(f"MiB at {n:,}" for n in numbers), "requested"]
-    lines = [head, ["---"] * len(head)]
+    lines = []
     for row in rows[largest]:
         peaks = [
             f"{same['peak_mb']:.0f}"
@@ -115,7 +115,7 @@ def as_table(rows: dict[int, list[dict]]) -> str:
         line = [f"`{row['name']}`", row["of"], row["jobs"], f"{row['cells']:,}", f"{row['seconds']:.0f}"]
         line += [f"{row['cells'] / row['seconds']:,.0f}", *peaks, f"{row['mem_mb']:.0f}"]
         lines.append(line)
-    return "".join("| " + " | ".join(map(str, line)) + " |\n" for line in lines)
+    return markdown(head, lines)
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from many_labels_cells import BATCHES, N_GENES, N_LATENT, Cells, Components, Tissue, coarse_nodes
-from measuring import ROOT, machine, measured_inside, run_measured
+from measuring import ROOT, machine, markdown, measured_inside, run_measured
 
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "benchmarks")]
 
@@ -323,7 +323,7 @@ def page(table: pd.DataFrame) -> str:
         "predicted, cells/s a core",
     ]
     head += ["MB", "accuracy", "given", "error", "accuracy by head"]
-    text = "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *lines])
+    text = markdown(head, lines)
     libraries = ", ".join(f"{name} {version(name)}" for name in ("scikit-learn", "numpy", "scipy"))
     return f"""# Very many labels
 
@@ -344,7 +344,6 @@ principal components. The simulation favors linear models, so its accuracy does 
 shows the cost of labels, and whether a way fails.
 
 {text}
-
 *Training* (with the rehearsal), *calibration* and so on: CPU seconds, and peak memory (MB) in
 brackets; the local profile gives train_classifier {RULES["train_classifier"].local.mem_mb:,} MB
 and the others {RULES["predict_labels"].local.mem_mb:,}. At most 200 labels are left out. *Predicted*

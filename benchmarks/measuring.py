@@ -43,6 +43,12 @@ PEAK_POLL_SECONDS = 0.02
 MIB = 1024**2
 
 
+def markdown(head: Sequence[object], lines: Sequence[Sequence[object]]) -> str:
+    """A table of Markdown; each line ends with a newline."""
+    rows = [head, ["---"] * len(head), *lines]
+    return "".join(f"| {' | '.join(map(str, row))} |\n" for row in rows)
+
+
 def read_rows() -> pd.DataFrame:
     """All measurements so far."""
     if not TABLE.exists():

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from accuracy_pairs import DATA, ZEISEL, ZEISEL_FINE
 from accuracy_runs import TARGET, predictions_of, snakemake, write_if_changed
-from measuring import ROOT, machine
+from measuring import ROOT, machine, markdown
 from views import three
 
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -169,16 +169,13 @@ predict, classes over all of its cells that have a subclass; an answer is a clas
 uncertain:
 
 {answers}
-
 Accuracy / macro-F1 of subclasses, by the answer (a class or `unknown` is wrong), the best label of all heads
 together (*{mixed}*) and that of each head:
 
 {subclasses}
-
 Accuracy / macro-F1 of classes, where a subclass counts as its class:
 
-{classes}
-"""
+{classes}"""
 
 
 def page(scores: list[dict[str, dict[tuple[str, str], float]]], seeds: list[int]) -> str:
@@ -192,12 +189,11 @@ def page(scores: list[dict[str, dict[tuple[str, str], float]]], seeds: list[int]
 
     def at_level(level: str) -> list[list[str]]:
         both = [f"{level} accuracy", f"{level} macro-F1"]
-        rows = [
+        return [
             [f"`{method}`" if method not in (ANSWER, MIXED) else method]
             + [" / ".join(mean(way, method, measure) for measure in both) for way in WAYS]
             for method in methods
         ]
-        return [["", *WAYS], *rows]
 
     of_answer = ["with a subclass", "right of these", "with any label", "of the right class"]
     answers = [[way, *(mean(way, ANSWER, measure) for measure in of_answer)] for way in WAYS]
@@ -208,16 +204,10 @@ def page(scores: list[dict[str, dict[tuple[str, str], float]]], seeds: list[int]
         least=MIN_CELLS,
         mixed=MIXED,
         ways="\n".join(f"- **{way}**: {what}." for way, what in WAYS.items()),
-        answers=markdown([["", *of_answer], *answers]),
-        subclasses=markdown(at_level("subclass")),
-        classes=markdown(at_level("class")),
+        answers=markdown(["", *of_answer], answers),
+        subclasses=markdown(["", *WAYS], at_level("subclass")),
+        classes=markdown(["", *WAYS], at_level("class")),
     )
-
-
-def markdown(rows: list[list[str]]) -> str:
-    """A table of which the first row is the header."""
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join([lines[0], "|---" * len(rows[0]) + "|", *lines[1:]])
 
 
 def main() -> None:

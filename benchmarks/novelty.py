@@ -16,7 +16,7 @@ import anndata as ad
 import numpy as np
 import scvi
 import torch
-from measuring import ROOT, machine
+from measuring import ROOT, machine, markdown
 from scipy import sparse
 from views import MIN_CELLS, PAIRS, on_chosen_genes, read, split, three
 
@@ -159,10 +159,8 @@ def page(scores: dict[str, dict], seed: int) -> str:
     """The table, with the means of its columns."""
     names = [OLD, ENTROPY, CORRELATION, NEW]
     shares = [f"{name}, {which}" for name in (OLD, NEW) for which in ("unknown", "known", "right")]
-    rows = [
-        ["reference → query", "without", "cells of it", "held-out cells", *names, *shares],
-        ["---"] * (4 + len(names) + len(shares)),
-    ]
+    head = ["reference → query", "without", "cells of it", "held-out cells", *names, *shares]
+    rows = []
     for pair, found in scores.items():
         numbers = [three(found[name]) for name in (*names, *shares)]
         rows.append([pair, found["missing"], str(found["cells"]), str(found["held out"]), *numbers])
@@ -170,7 +168,7 @@ def page(scores: dict[str, dict], seed: int) -> str:
     rows.append(["mean", "", "", "", *means])
     left = [pair for pair in SETS if pair not in scores]
     not_measured = f"\nNot measured: {', '.join(left)}.\n" if left else ""
-    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    table = markdown(head, rows)
     return f"""# Cells of a type that the reference lacks
 
 {machine()}. `python benchmarks/novelty.py`, seed {seed}.
@@ -187,8 +185,7 @@ Then, by distances alone and by `ood_pvalue`, the shares with a p-value below {M
 of those of known labels, and of those that would otherwise get their right label. The expected share is
 {MIN_P} for cells like the held-out ones, and larger in another laboratory or condition.
 
-{table}
-{not_measured}"""
+{table}{not_measured}"""
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ import anndata as ad
 import numpy as np
 import torch
 from lightning import LightningDataModule
-from measuring import ROOT, machine
+from measuring import ROOT, machine, markdown
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 from torch.utils.data import DataLoader, RandomSampler
@@ -220,15 +220,15 @@ def regression_on(latents: np.ndarray, codes: np.ndarray, how: str) -> Callable[
 def page(scores: dict[str, list[dict[tuple[str, str], Scores]]], splits: list[int]) -> str:
     """The table: accuracy, macro-F1 and recall of rare labels, natural → balanced, mean of the splits."""
     heads = list(dict.fromkeys(name for name, _ in next(iter(scores.values()))[0]))
-    rows = [["reference → query", "classifier", "accuracy", "macro-F1", "recall of rare labels"]]
-    rows += [["---"] * 5]
+    rows = []
     everything = [result for results in scores.values() for result in results]
     for name, found in [*scores.items(), ("mean", everything)]:
-        for head in heads:
-            both = [np.mean([each[head, how] for each in found], axis=0) for how in (NATURAL, BALANCED)]
+        for classifier in heads:
+            both = [np.mean([each[classifier, how] for each in found], axis=0) for how in (NATURAL, BALANCED)]
             cells = [f"{three(a)} → {three(b)}" for a, b in zip(*both, strict=True)]
-            rows.append([name, f"`{head}`", *cells])
-    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+            rows.append([name, f"`{classifier}`", *cells])
+    head = ["reference → query", "classifier", "accuracy", "macro-F1", "recall of rare labels"]
+    table = markdown(head, rows)
     return f"""# Rare labels in training
 
 {machine()}. `python benchmarks/rare_labels.py`, splits {", ".join(map(str, splits))}.
@@ -236,8 +236,7 @@ def page(scores: dict[str, list[dict[tuple[str, str], Scores]]], splits: list[in
 Labels {NATURAL} → {BALANCED}, by weights of cells (ranks have no weights). Means of the splits. *Rare*: a
 label with at most {MAX_RARE} training cells. Queries are mapped without fitting.
 
-{table}
-"""
+{table}"""
 
 
 def main() -> None:

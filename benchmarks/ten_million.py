@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 
 import cytometry
 import scale
-from measuring import ROOT, bytes_in, machine
+from measuring import ROOT, bytes_in, machine, markdown
 from simulated_counts import simulate_counts
 
 CELLS = 10_000_000
@@ -97,16 +97,11 @@ def measure(run: str, folder: Path) -> dict:
     return {"rows": scale.job_rows(folder), "values": n_values, "disk": disk, "machine": machine()}
 
 
-def as_table(lines: list[list]) -> str:
-    """Markdown; the first line is the head."""
-    rows = [lines[0], ["---"] * len(lines[0]), *lines[1:]]
-    return "".join("| " + " | ".join(map(str, row)) + " |\n" for row in rows)
-
-
 def section(run: str, found: dict) -> str:
     """The measurements of a run."""
     rows = sorted(found["rows"], key=lambda row: -row["cpu_seconds"])
-    lines = [["rule", "of", "jobs", "cells", "CPU s", "cells/CPU s", "peak", "requested"]]
+    head = ["rule", "of", "jobs", "cells", "CPU s", "cells/CPU s", "peak", "requested"]
+    lines = []
     for row in rows:
         speed = row["cells"] / row["cpu_seconds"]
         lines.append([f"`{row['name']}`", row["of"], row["jobs"], f"{row['cells']:,}"])
@@ -116,7 +111,7 @@ def section(run: str, found: dict) -> str:
     largest = max(
         (row for row in rows if "train_reference" not in row["name"]), key=lambda row: row["peak_mb"]
     )
-    disk = [["GB on disk"], *([f"{name}: {size / 1e9:.2f}"] for name, size in found["disk"].items())]
+    disk = [[f"{name}: {size / 1e9:.2f}"] for name, size in found["disk"].items()]
     about = ABOUT[run].format(
         cells=CELLS,
         genes=PANEL["n_genes"],
@@ -128,7 +123,7 @@ def section(run: str, found: dict) -> str:
         f"\n## {run.capitalize()}\n\n{about}\n\n{found['values']:,} stored values in the query. "
         "All jobs together take "
         f"{hours:.2f} hours of one core; the largest job after training is `{largest['name']}` with "
-        f"{largest['peak_mb']:,.0f} MiB.\n\n{as_table(lines)}\n{as_table(disk)}"
+        f"{largest['peak_mb']:,.0f} MiB.\n\n{markdown(head, lines)}\n{markdown(['GB on disk'], disk)}"
     )
 
 

@@ -17,7 +17,7 @@ import anndata as ad
 import numpy as np
 import scanpy as sc
 from accuracy_pairs import PAIR, RUNS, Dataset
-from measuring import ROOT, machine
+from measuring import ROOT, machine, markdown
 from scipy import sparse
 
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -131,9 +131,8 @@ def page(scores: dict[str, dict[str, tuple[float, float]]], seed: int) -> str:
     means = {name: np.mean([found[name] for found in scores.values()], axis=0) for name in names}
     lines.append(["mean", *(f"{three(means[name][0])} / {three(means[name][1])}" for name in names)])
     lines.append(["worst gap", *(three(gap[name]) for name in names)])
-    rows = [["reference → query", FIXED, *(f"`{name}`" for name in names[1:-1]), MIXED]]
-    rows += [["---"] * len(rows[0]), *lines]
-    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    head = ["reference → query", FIXED, *(f"`{name}`" for name in names[1:-1]), MIXED]
+    table = markdown(head, lines)
     return f"""# The heads on counts
 
 {machine()}. `python benchmarks/views.py`, seed {seed}.
@@ -144,8 +143,7 @@ instead of one chosen by held-out cells, once the only head on counts. *Worst ga
 accuracy between a column and the best column of a pair. Zeisel's and the tumor's are random halves of one
 dataset; the others differ by laboratory, technology, condition or animal.
 
-{table}
-"""
+{table}"""
 
 
 def three(value: float) -> str:
