@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from .provenance import PARAM
+from .provenance import PARAM, has_provenance
 
 STAGES = {
     "chunks": ("convert_to_chunks",),
@@ -42,13 +42,7 @@ def describe_changes(dag: Any, persistence: Any, config: dict[str, Any]) -> str 
     config
         The configuration, with defaults.
     """
-    # Jobs of a workflow that takes this one as a module have no provenance.
-    in_order = [
-        job
-        for level in dag.toposorted()
-        for job in level
-        if job.output and PARAM in job.params.keys()  # noqa: SIM118
-    ]
+    in_order = [job for level in dag.toposorted() for job in level if job.output and has_provenance(job)]
     needed = set(dag.needrun_jobs(exclude_finished=False)).intersection(in_order)
     again = [job for job in in_order if job in needed]
     distinct = dict.fromkeys(change for job in again for change in _changes_of(job, persistence, config))

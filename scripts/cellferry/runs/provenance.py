@@ -101,7 +101,7 @@ class Provenance:
             of_settings(dependency.params[PARAM])
             for dependency, files in before.items()
             # Files that rules of another workflow make are the user's to this one.
-            if PARAM in dependency.params.keys()  # noqa: SIM118
+            if has_provenance(dependency)
             and not all(Path(file).is_relative_to(self._waited_for) for file in files)
         ]
         return of_settings(sorted(made_from))
@@ -111,6 +111,11 @@ class Provenance:
         if key not in self._jobs:
             self._jobs = {_key(job.rule.name, job.wildcards): job for job in self._workflow.dag.jobs}
         return self._jobs.get(key)
+
+
+def has_provenance(job: Any) -> bool:
+    """True for jobs of this workflow, not of one that uses it as a module."""
+    return PARAM in job.params.keys()  # noqa: SIM118
 
 
 def _key(rule_name: str, wildcards: Any) -> tuple:
