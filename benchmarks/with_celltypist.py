@@ -12,6 +12,7 @@ from pathlib import Path
 
 import anndata as ad
 import celltypist
+import hdf5plugin  # noqa: F401 (filters of the counts)
 import numpy as np
 import scanpy as sc
 
