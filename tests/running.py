@@ -5,6 +5,9 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
+import time
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -12,6 +15,7 @@ import yte
 
 ROOT = Path(__file__).parents[1]
 DYING = ROOT / "tests" / "workflow" / "dying"
+WARM = ROOT / "tests" / "warm"
 MAX_RENAMES = 10
 
 
@@ -37,9 +41,31 @@ def command_line(folder, *arguments, config=None, program=(sys.executable, "-m",
 
 
 def snakemake(folder, *arguments, config=None, env=None):
-    """Run snakemake in `folder` and wait for it."""
-    command = command_line(folder, *arguments, config=config)
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+    """Run snakemake in `folder` and wait for it, without `env` in forks of a warm process."""
+    return finished(command_line(folder, *arguments, config=config), env=env or warm())
+
+
+def finished(command, **options):
+    """Run a command and wait for it; snakemake and its scripts are forks of a warm process without `env`."""
+    options.setdefault("env", warm())
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+
+def warm():
+    """Environment in which snakemake and its scripts are forks of a process that has imported their packages.
+
+    Their memory then includes that of all packages.
+    """
+    return {**os.environ, "PYTHONPATH": str(WARM), "CELLFERRY_WARM": str(_socket_of_warm_process())}
+
+
+@cache
+def _socket_of_warm_process():
+    address = Path(tempfile.mkdtemp(prefix="warm")) / "socket"
+    subprocess.Popen([sys.executable, WARM / "process.py", address])
+    while not address.exists():
+        time.sleep(0.01)
+    return address
 
 
 def without_torch():
@@ -57,4 +83,4 @@ def dying(notes, renames):
         for rename in ("checkpoint", *range(1, MAX_RENAMES)):
             if rename not in renames.get(script.stem, ()):
                 (notes / f"{script.stem}.{rename}").touch()
-    return {**os.environ, "PYTHONPATH": str(DYING), "CELLFERRY_DEATHS": str(notes)}
+    return {**warm(), "PYTHONPATH": f"{WARM}{os.pathsep}{DYING}", "CELLFERRY_DEATHS": str(notes)}

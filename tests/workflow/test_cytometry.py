@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 from types import SimpleNamespace
 
 import anndata as ad
@@ -16,7 +15,7 @@ from cellferry.artifacts.gene_loss import GeneLoss
 from cellferry.artifacts.json_files import read_artifact
 from cellferry.artifacts.labels import ReferenceLabels
 from flowio import FlowData
-from running import ROOT, command_line, dying, snakemake
+from running import ROOT, dying, snakemake
 from simulate import simulate_events, write_samples
 
 EXAMPLE = ROOT / "config" / "examples" / "cytometry.yaml"
@@ -64,9 +63,8 @@ def simulated(tmp_path_factory):
         "prediction": {"n_trees": 20},
     }
     deaths = dict.fromkeys(CYTOMETRY_ONLY, (1, 2))
-    command = command_line(folder, "--cores", "2", "--retries", "3", config=config)
     environment = dying(folder / "deaths", deaths)
-    result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    result = snakemake(folder, "--cores", "2", "--retries", "3", config=config, env=environment)
     assert result.returncode == 0, result.stdout + result.stderr
     said = result.stdout + result.stderr
     return SimpleNamespace(folder=folder, results=folder / "results", config=config, said=said)

@@ -17,7 +17,7 @@ from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.core.digests import RECORDS, RESULTS, TIMESTAMP, check_inputs
 from cellferry.errors import InputError
 from content import contents, hidden
-from running import command_line, snakemake
+from running import command_line, finished, snakemake
 from simulate import simulate_cells
 
 COMMON = "results/common/patients.h5ad"
@@ -126,7 +126,7 @@ def test_a_failed_run_names_a_report_that_says_what_is_missing(copied, datasets)
     flip(copied / "results" / "chunks" / "patients" / "0" / "1.h5ad")
     failed = run(copied, datasets, COMMON, "--forcerun", "subset_common_genes")
     command = re.search(r"^A report of what there is: (.*)$", failed.said, re.M)[1]
-    made = subprocess.run(shlex.split(command), capture_output=True, text=True, check=False)
+    made = finished(shlex.split(command))
     said = made.stdout + made.stderr
     assert made.returncode == 0, said
     assert re.findall(r"^Finished jobid: \d+ \(Rule: (\w+)\)$", said, re.M) == ["report_so_far"]

@@ -1,7 +1,6 @@
 """Every shipped configuration and profile: the whole plan is complete before the first job."""
 
 import re
-import subprocess
 import sys
 import time
 
@@ -9,7 +8,7 @@ import pytest
 import yaml
 from cellferry.resources.rules import RULES, Request
 from placeholders import write_earlier_run, write_placeholders
-from running import ROOT, command_line, slurm_profile, snakemake
+from running import ROOT, command_line, finished, slurm_profile, snakemake
 from simulate import simulate_cells
 
 WRITTEN = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
@@ -100,13 +99,7 @@ def test_messages_name_every_wildcard():
 
 
 def test_from_the_projects_own_folder_as_the_readme_says():
-    result = subprocess.run(
-        [sys.executable, "-m", "snakemake", "--profile", "profiles/slurm", "-n"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    result = finished([sys.executable, "-m", "snakemake", "--profile", "profiles/slurm", "-n"], cwd=ROOT)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "train_reference_model" in result.stdout + result.stderr
 
@@ -194,7 +187,7 @@ def test_a_hundred_datasets_are_planned_without_an_explosion(tmp_path):
     arguments = ["--dry-run", "--profile", ROOT / "profiles" / "slurm"]
     command = command_line(tmp_path, *arguments, config={"datasets": datasets})
     # Takes 20 seconds; the limit is for jobs or inputs that grow faster than the number of chunks.
-    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    result = finished(command, timeout=120)
     assert result.returncode == 0, told(result)
     jobs = dict(re.findall(r"^(\w+) +(\d+)$", told(result), re.M))
     # 25 for every dataset, 3 for each held-out tenth of the reference
@@ -220,9 +213,7 @@ def test_a_config_on_the_command_line_replaces_the_shipped_one(run):
 @pytest.mark.parametrize("profile", PROFILES)
 def test_one_value_can_be_changed_on_the_command_line(profile):
     command = ["--profile", f"profiles/{profile}", "-n", "--config", "seed=3"]
-    result = subprocess.run(
-        [sys.executable, "-m", "snakemake", *command], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    result = finished([sys.executable, "-m", "snakemake", *command], cwd=ROOT)
     assert result.returncode == 0, result.stdout + result.stderr
 
 

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from cellferry.config.available_heads import HEADS
 from cellferry.heads import registry
-from running import ROOT, command_line
+from running import ROOT, command_line, finished
 
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 GENES = [f"GENE{number}" for number in range(30)]
@@ -92,7 +92,7 @@ def test_a_new_format_goes_through_the_workflow(extended, tmp_path):
     command = command_line(tmp_path, "results/merged/atlas.h5ad", "--cores", "2")
     command[command.index(str(ROOT / "Snakefile"))] = str(extended / "Snakefile")
     command += ["--configfile", str(tmp_path / "config.yaml")]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = finished(command)
     assert result.returncode == 0, result.stdout + result.stderr
     merged = anndata.read_h5ad(tmp_path / "results" / "merged" / "atlas.h5ad")
     np.testing.assert_array_equal(merged.X.toarray(), counts)
@@ -130,7 +130,7 @@ def test_a_new_rule_makes_its_file(extended, tmp_path):
     counts = "results/label_counts/mine.tsv"
     command = command_line(tmp_path, counts, "--cores", "1", "--allowed-rules", "count_labels", config=config)
     command[command.index(str(ROOT / "Snakefile"))] = str(extended / "Snakefile")
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = finished(command)
     assert result.returncode == 0, result.stdout + result.stderr
     assert (tmp_path / counts).read_text(encoding="utf-8") == "B\t2\nA\t1\nunknown\t1\n"
 

@@ -4,10 +4,9 @@ import json
 import os
 import re
 import shutil
-import subprocess
 
 import pytest
-from running import command_line
+from running import command_line, finished, warm
 from simulate import simulate_cells
 
 TARGET = "results/merged/patients.h5ad"
@@ -32,7 +31,8 @@ def words(result):
 
 def start(run, config, *arguments, before=()):
     command = command_line(run.folder, *arguments, "--cores", "2", config=config)
-    return subprocess.run([*before, *command], capture_output=True, text=True, check=False)
+    # A fork of the warm process would have the rights of that process.
+    return finished([*before, *command], env=os.environ if before else warm())
 
 
 def truncate(path):

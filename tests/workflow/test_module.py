@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 from pages import blocks
-from running import ROOT
+from running import ROOT, finished, warm
 from simulate import simulate_cells
 
 (EXAMPLE,) = blocks("docs/module.md", "snakemake")
@@ -65,10 +65,9 @@ def of_git(repository):
 
 def snakemake(folder, *arguments, cache=None):
     """Run snakemake in a folder that has a Snakefile."""
-    variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    variables |= {"XDG_CACHE_HOME": str(cache or folder / "cache")}
     command = [sys.executable, "-m", "snakemake", "--cores", "2", *map(str, arguments)]
-    result = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
+    variables = {**warm(), "XDG_CACHE_HOME": str(cache or folder / "cache")}
+    result = finished(command, cwd=folder, env=variables)
     return result.returncode, result.stdout + result.stderr
 
 

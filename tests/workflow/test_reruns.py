@@ -4,7 +4,6 @@ import itertools
 import os
 import re
 import shutil
-import subprocess
 import sys
 from contextlib import chdir
 from types import SimpleNamespace
@@ -20,7 +19,7 @@ from changed_keys import CHANGES, CONFIGS, RENAMED, changed
 from key_table import key_table
 from placeholders import write_earlier_run, write_placeholders
 from planned import finish, jobs_to_run, named, planned
-from running import ROOT
+from running import ROOT, finished
 from simulate import simulate_cells
 
 KEYS = re.findall(r"^\| `([^`]+)`", key_table(), re.M)
@@ -333,13 +332,8 @@ def test_a_clone_makes_nothing_again(runs, tmp_path):
     shutil.copytree(run.folder, tmp_path / "run", copy_function=shutil.copy2)
     arguments = ["-n", "--profile", "profiles/local", "--directory", tmp_path / "run"]
     for project in (ROOT, clone):
-        result = subprocess.run(
-            [sys.executable, "-m", "snakemake", *arguments, "--configfile", tmp_path / "run" / "config.yaml"],
-            cwd=project,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        command = [sys.executable, "-m", "snakemake", *arguments]
+        result = finished([*command, "--configfile", tmp_path / "run" / "config.yaml"], cwd=project)
         assert result.returncode == 0, result.stdout + result.stderr
         assert "Nothing to be done" in result.stdout + result.stderr
 

@@ -1,11 +1,10 @@
 """docs/rulegraph.svg, drawn by `make rulegraph`, shows the present rules and their order."""
 
 import re
-import subprocess
 from xml.etree import ElementTree
 
 import pytest
-from running import ROOT, command_line
+from running import ROOT, command_line, finished
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -36,7 +35,7 @@ def today(tmp_path_factory):
     """The same of the graph that snakemake makes of the demo's configuration."""
     arguments = ["--rulegraph", "--cores", "1", "--configfile", ROOT / "config" / "config.yaml"]
     command = command_line(tmp_path_factory.mktemp("graph"), *arguments)
-    graph = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    graph = finished(command).stdout
     nodes = dict(re.findall(r'^\s*(\d+)\[label = "(\w+)"', graph, re.M))
     return nodes, re.findall(r"^\s*(\d+) -> (\d+)$", graph, re.M)
 
