@@ -57,16 +57,21 @@ def page_of(path: Path) -> str:
 def pages(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
     """The pages, of files that are only in linked folders too."""
     root = Path(app.srcdir)
-    inside = {path for folder in app.linked_files for path in (root / folder).glob("*") if path.is_file()}
-    for path in sorted(app.linked_files | {path.relative_to(root) for path in inside}):
+    folders = [root / path for path in app.linked_files if (root / path).is_dir()]
+    inside = {path.relative_to(root) for folder in folders for path in _texts_in(folder)}
+    for path in sorted(app.linked_files | inside):
         shown = _list if (root / path).is_dir() else _text
         title = html.escape(str(path))
         body = f"<h1><code>{title}</code></h1>\n{shown(app, root / path)}"
         yield page_of(path), {"title": title, "body": body}, "page.html"
 
 
+def _texts_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_file() and is_text(path))
+
+
 def _list(app: Sphinx, folder: Path) -> str:
-    names = sorted(path.name for path in folder.iterdir() if path.is_file())
+    names = [path.name for path in _texts_in(folder)]
     # Beside the folder's page, whose address has no / at its end.
     items = (f'<li><a href="{folder.name}/{name}.html"><code>{name}</code></a></li>' for name in names)
     return f"<ul>{''.join(items)}</ul>"

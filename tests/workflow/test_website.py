@@ -40,8 +40,9 @@ class Website:
 
 @pytest.fixture(scope="module")
 def website(tmp_path_factory):
-    """The website of the pages as they are, built without a warning."""
+    """The website of the pages as they are and of a binary file, built without a warning."""
     website = Website(tmp_path_factory.mktemp("website"))
+    (website.source / "config" / "examples" / "cells.bin").write_bytes(b"\xff\x00")
     result = website.build()
     assert result.returncode == 0, result.stdout + result.stderr
     return website
@@ -107,6 +108,7 @@ def test_linked_files_and_folders_are_shown(website):
     folder = Links(website.built / "files" / "config" / "examples.html")
     examples = {f"examples/{path.name}.html" for path in (ROOT / "config" / "examples").glob("*.yaml")}
     assert examples <= folder.targets
+    assert not any("cells.bin" in target for target in folder.targets)
 
 
 BROKEN = {
