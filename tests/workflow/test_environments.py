@@ -3,6 +3,7 @@
 import ast
 import re
 import sys
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -32,11 +33,9 @@ def scripts_by_environment():
     return environments
 
 
-def imports(path, seen):
-    """Top-level modules that a script imports, itself or through the package."""
-    if path in seen:
-        return set()
-    seen.add(path)
+@cache
+def imported(path):
+    """Names that a file imports: modules, and all that might be modules of the package."""
     modules = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -45,8 +44,16 @@ def imports(path, seen):
             base = ".".join(path.relative_to(SCRIPTS).parts[: -node.level]) + "." if node.level else ""
             name = (base + (node.module or "")).rstrip(".")
             modules |= {name, *(f"{name}.{alias.name}" for alias in node.names)}
+    return modules
+
+
+def imports(path, seen):
+    """Top-level modules that a script imports, itself or through the package."""
+    if path in seen:
+        return set()
+    seen.add(path)
     found = set()
-    for module in modules:
+    for module in imported(path):
         if module.split(".")[0] == "cellferry":
             file = SCRIPTS / Path(*module.split("."))
             # A module's packages are imported before it.
@@ -67,11 +74,11 @@ def pins(environment):
 
 
 def needed(scripts):
-    distributions = packages_distributions()
     modules = set().union(*(imports(SCRIPTS / f"{script}.py", set()) for script in scripts))
-    return {distributions[module][0].lower() for module in modules}
+    return {installed()[module][0].lower() for module in modules}
 
 
+installed = cache(packages_distributions)
 ENVIRONMENTS = scripts_by_environment()
 
 
