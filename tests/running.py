@@ -1,8 +1,10 @@
 """The workflow as a user starts it, in a separate folder."""
 
+import atexit
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -41,12 +43,12 @@ def command_line(folder, *arguments, config=None, program=(sys.executable, "-m",
 
 
 def snakemake(folder, *arguments, config=None, env=None):
-    """Run snakemake in `folder` and wait for it, without `env` in forks of a warm process."""
+    """Run snakemake in `folder` and wait for it; without `env`, in forks of a warm process."""
     return finished(command_line(folder, *arguments, config=config), env=env or warm())
 
 
 def finished(command, **options):
-    """Run a command and wait for it; snakemake and its scripts are forks of a warm process without `env`."""
+    """Run a command and wait for it; without `env`, snakemake and its scripts are forks of a warm process."""
     options.setdefault("env", warm())
     return subprocess.run(command, capture_output=True, text=True, check=False, **options)
 
@@ -61,7 +63,9 @@ def warm():
 
 @cache
 def _socket_of_warm_process():
-    address = Path(tempfile.mkdtemp(prefix="warm")) / "socket"
+    folder = Path(tempfile.mkdtemp(prefix="warm"))
+    atexit.register(shutil.rmtree, folder)
+    address = folder / "socket"
     subprocess.Popen([sys.executable, WARM / "process.py", address])
     while not address.exists():
         time.sleep(0.01)

@@ -66,7 +66,10 @@ class WarmProcess:
             importlib.import_module(name)
         connection, _ = self._socket.accept()
         files = socket.recv_fds(connection, len(b"files"), 3)[1]
-        request = json.loads(connection.makefile().readline())
+        line = connection.makefile().readline()
+        if not line:  # the client was killed
+            return
+        request = json.loads(line)
         fork = os.fork()
         if fork == 0:
             self._socket.close()
@@ -86,9 +89,13 @@ class WarmProcess:
                 connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
             connection.close()
 
+        def kill() -> None:
+            with suppress(ProcessLookupError):
+                os.kill(fork, signal.SIGKILL)
+
         self._events.register(ended, selectors.EVENT_READ, send_exit_code)
         # Readable if the client was killed.
-        self._events.register(connection, selectors.EVENT_READ, lambda: os.kill(fork, signal.SIGKILL))
+        self._events.register(connection, selectors.EVENT_READ, kill)
 
 
 def work(request: dict, files: list[int]) -> None:
