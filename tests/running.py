@@ -44,13 +44,12 @@ def command_line(folder, *arguments, config=None, program=(sys.executable, "-m",
 
 def snakemake(folder, *arguments, config=None, env=None):
     """Run snakemake in `folder` and wait for it; without `env`, in forks of a warm process."""
-    return finished(command_line(folder, *arguments, config=config), env=env or warm())
+    return finished(command_line(folder, *arguments, config=config), env=env)
 
 
-def finished(command, **options):
+def finished(command, *, env=None, **options):
     """Run a command and wait for it; without `env`, snakemake and its scripts are forks of a warm process."""
-    options.setdefault("env", warm())
-    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+    return subprocess.run(command, env=env or warm(), capture_output=True, text=True, check=False, **options)
 
 
 def warm():

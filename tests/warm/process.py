@@ -67,16 +67,15 @@ class WarmProcess:
         connection, _ = self._socket.accept()
         files = socket.recv_fds(connection, len(b"files"), 3)[1]
         line = connection.makefile().readline()
-        if not line:  # the client was killed
-            return
-        request = json.loads(line)
-        fork = os.fork()
+        fork = os.fork() if line else None  # the client may have been killed
         if fork == 0:
             self._socket.close()
             connection.close()
-            work(request, files)
+            work(json.loads(line), files)
         for file in files:
             os.close(file)
+        if fork is None:
+            return
         connection.sendall(f"{fork}\n".encode())
         ended = os.pidfd_open(fork)
 

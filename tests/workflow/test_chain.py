@@ -2,6 +2,7 @@
 
 import copy
 import html
+import os
 import re
 import shutil
 from types import SimpleNamespace
@@ -11,10 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from cellferry.artifacts.decision import DecisionModel
+from cellferry.artifacts.inspection import Inspection
 from cellferry.artifacts.json_files import read_artifact
 from cellferry.commands.pack.__main__ import main as pack
+from cellferry.config.schema import fill_defaults
 from cellferry.heads.registry import ON_COUNTS
 from cellferry.references.archive import sha256_of
+from cellferry.report.costs import costs
+from cellferry.resources.expected_jobs import expected_jobs
 from cellferry.runs.hashes import labeled_by, of_predictions
 from content import hidden
 from running import snakemake, without_torch
@@ -28,7 +33,7 @@ def chain(tmp_path_factory):
     """A finished run: a reference of four donors (h5ad) and three queries.
 
     One is labeled (csv.gz), one has ten cells without labels (h5ad), and one has only cells of a type that
-    the reference lacks.
+    the reference lacks. Its processes start as a user's, for their memory.
     """
     folder = tmp_path_factory.mktemp("chain")
     donors = ("d1", "d2", "d3", "d4")
@@ -76,7 +81,7 @@ def chain(tmp_path_factory):
         "surgery": {"epochs": 20},
         "prediction": {"n_trees": 30},
     }
-    result = snakemake(folder, "--cores", "2", config=config)
+    result = snakemake(folder, "--cores", "2", config=config, env=os.environ)
     assert result.returncode == 0, result.stdout + result.stderr
     return SimpleNamespace(folder=folder, config=config, results=folder / "results", labeled=labeled)
 
@@ -328,3 +333,19 @@ def test_every_rule_left_a_log_and_a_benchmark(chain):
 
 def test_nothing_half_written_is_left(chain):
     assert not hidden(chain.results)
+
+
+def test_memory_is_as_predicted(chain):
+    """Within 30 % of the largest job of every rule (here mostly interpreter and libraries)."""
+    config = copy.deepcopy(chain.config)
+    fill_defaults(config)
+    inspected = [read_artifact(Inspection, path) for path in (chain.results / "inspected").glob("*.json")]
+    predicted = {}
+    for job in expected_jobs(config, inspected):
+        predicted[job.rule] = max(predicted.get(job.rule, 0), job.peak_mb(4000))
+    used = {cost["rule"]: cost["used"] for cost in costs(chain.results / "benchmarks", chain.folder / "logs")}
+    assert set(predicted) == set(used)
+    off = {
+        rule: (predicted[rule], used[rule]) for rule in used if abs(predicted[rule] / used[rule] - 1) > 0.3
+    }
+    assert not off

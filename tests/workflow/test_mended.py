@@ -6,7 +6,7 @@ import re
 import shutil
 
 import pytest
-from running import command_line, finished, warm
+from running import command_line, finished
 from simulate import simulate_cells
 
 TARGET = "results/merged/patients.h5ad"
@@ -32,7 +32,7 @@ def words(result):
 def start(run, config, *arguments, before=()):
     command = command_line(run.folder, *arguments, "--cores", "2", config=config)
     # A fork of the warm process would have the rights of that process.
-    return finished([*before, *command], env=os.environ if before else warm())
+    return finished([*before, *command], env=os.environ if before else None)
 
 
 def truncate(path):

@@ -35,7 +35,9 @@ def today(tmp_path_factory):
     """The same of the graph that snakemake makes of the demo's configuration."""
     arguments = ["--rulegraph", "--cores", "1", "--configfile", ROOT / "config" / "config.yaml"]
     command = command_line(tmp_path_factory.mktemp("graph"), *arguments)
-    graph = finished(command).stdout
+    result = finished(command)
+    assert result.returncode == 0, result.stderr
+    graph = result.stdout
     nodes = dict(re.findall(r'^\s*(\d+)\[label = "(\w+)"', graph, re.M))
     return nodes, re.findall(r"^\s*(\d+) -> (\d+)$", graph, re.M)
 
