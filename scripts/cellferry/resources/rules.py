@@ -90,7 +90,7 @@ RULES = {
         slurm=Request(1000, 20),
         memory=MemoryModel(fixed_mb=280, cell_bytes=24, seconds=2, cells_per_s=3e6),
     ),
-    "check_datasets": Rule(Request(1000, 10), memory=MemoryModel(fixed_mb=165, seconds=2)),
+    "check_datasets": Rule(Request(1000, 10), memory=MemoryModel(fixed_mb=145, seconds=2)),
     "convert_to_chunks": Rule(
         Request(2000, 240),
         slurm=Request(2000, 480),
