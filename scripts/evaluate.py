@@ -13,7 +13,7 @@ from cellferry.artifacts.labels import ClassifierLabels
 from cellferry.artifacts.latents import read_codes
 from cellferry.core.job import job
 from cellferry.errors import InputError
-from cellferry.evaluation.baseline import expression_of, train_baseline
+from cellferry.evaluation.baseline import expression_of, sign_test, train_baseline
 from cellferry.evaluation.metrics import summary
 from cellferry.evaluation.summary import describe, of_leaves
 from cellferry.features.marker_values import holds_intensities
@@ -126,19 +126,25 @@ def baseline_scores(
         # One entry more than names: code -1 (no truth) indexes the last.
         scored = np.array([tree.kind(name) == IN_REFERENCE for name in names] + [False])[codes]
         rows = random_sketch(scored, MAX_BASELINE_CELLS, seed=seed)
-        truth = [names[code] for code in codes[rows]]
-        best = [best_names[code] for code in best_codes[rows]]
+        truth = np.array(names, dtype=object)[codes[rows]]
+        best = np.array(best_names, dtype=object)[best_codes[rows]]
         coarse = {name for name in reference.categories("label") if tree.is_coarse(name)}
         model = train_baseline(reference, seed=seed, left_out=coarse)
         predicted = model.predict(expression_of(query, rows))
     seen = "values of the backbone's markers" if intensities else "log1p CP10k of the common genes"
     pairs = Counter(zip(truth, predicted, strict=True))
+    is_right, best_is_right = predicted == truth, best == truth
+    only_baseline = int(np.count_nonzero(is_right & ~best_is_right))
+    only_cellferry = int(np.count_nonzero(best_is_right & ~is_right))
     return Baseline(
         **asdict(summary(pairs)),
         method=f"{seen}, PCA, logistic regression",
         n_cells=len(rows),
         levels={level: summary(of_leaves(pairs, tree, level)) for level in tree.names},
         cellferry_on_the_same_cells=summary(Counter(zip(truth, best, strict=True))),
+        only_baseline=only_baseline,
+        only_cellferry=only_cellferry,
+        p_value=sign_test(only_baseline, only_cellferry),
     )
 
 

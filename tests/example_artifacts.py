@@ -106,11 +106,16 @@ def write_classifier_labels(folder: Path, hierarchy: LabelHierarchy, heads: list
 
 
 def baseline_of(
-    accuracy: float, macro_f1: float | None, *, own: float = 0.9, levels: Sequence[str] = ("label",)
+    accuracy: float,
+    macro_f1: float | None,
+    *,
+    own: float = 0.9,
+    levels: Sequence[str] = ("label",),
+    p_value: float = 0.01,
 ) -> Baseline:
     """Scores of the baseline on 12 cells, the same at all levels; `own` are those of the workflow."""
     by_level = dict.fromkeys(levels, Scores(accuracy, macro_f1))
-    return Baseline(accuracy, macro_f1, "PCA", 12, by_level, Scores(own, own))
+    return Baseline(accuracy, macro_f1, "PCA", 12, by_level, Scores(own, own), 7, 1, p_value)
 
 
 def evaluation_of(

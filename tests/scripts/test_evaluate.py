@@ -9,9 +9,10 @@ import pytest
 from cellferry.artifacts.evaluation import HeadScores, PredictionSets, Separation, UnseenCells
 from cellferry.artifacts.h5ad_writer import H5adWriter
 from cellferry.errors import InputError
+from cellferry.evaluation.baseline import sign_test
 from cellferry.heads.expression import log_normalized
 from evaluated import FOREIGN, HEADS, KNOWN, as_predictions, run, write_common, write_labels
-from scipy import sparse
+from scipy import sparse, stats
 from sklearn.metrics import (
     accuracy_score,
     confusion_matrix,
@@ -210,6 +211,18 @@ def test_baseline_learns_from_the_genes(scored):
     assert baseline.accuracy > 0.3
     same = baseline.cellferry_on_the_same_cells.accuracy
     assert same == pytest.approx((known["best_label"] == known["truth"]).mean())
+    # Cells that both get right cancel out.
+    n_ahead = baseline.only_baseline - baseline.only_cellferry
+    assert n_ahead / baseline.n_cells == pytest.approx(baseline.accuracy - same)
+    assert 0 < baseline.only_cellferry <= (known["best_label"] == known["truth"]).sum()
+    assert baseline.p_value == sign_test(baseline.only_baseline, baseline.only_cellferry)
+
+
+@pytest.mark.parametrize("first", [0, 1, 5, 40, 9000])
+@pytest.mark.parametrize("second", [0, 2, 5, 44, 9300])
+def test_sign_test_is_scipys(first, second):
+    expected = stats.binomtest(first, first + second).pvalue if first + second else 1.0
+    assert sign_test(first, second) == pytest.approx(expected, rel=1e-9)
 
 
 def test_baseline_is_near_perfect_where_genes_mean_the_same(scored, tmp_path):

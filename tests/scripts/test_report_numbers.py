@@ -178,7 +178,7 @@ def test_remarks_say_what_lowers_the_trust(tmp_path):
     for expected in (
         "only 50.0% of the cells",
         "9 cells resemble one of these labels",
-        "simple baseline",
+        "simple baseline is more accurate (90.0% against 50.0%; it alone is right on 7 cells, the best",
         FOREIGN,
         "40.0% of the cells",
         "only 20.0%",
@@ -191,6 +191,19 @@ def test_remarks_say_what_lowers_the_trust(tmp_path):
     ):
         assert expected in found
     assert remarks({"q1": LabelCounts(100, 1, [], {})}, {}, None, gene_loss={}, rare={}, left_out={}) == []
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "p_value", "n_remarks"), [(0.93, 0.04, 1), (0.93, 0.06, 0), (0.91, 0.0, 0), (None, 1.0, 0)]
+)
+def test_a_baseline_that_is_better_by_chance_or_by_little_gets_no_remark(
+    tmp_path, accuracy, p_value, n_remarks
+):
+    scores = World(tmp_path, queries=["q1"], scored=["test"], labels=LABELS).scores("test")
+    own = None if accuracy is None else 0.9
+    scores = replace(scores, baseline=baseline_of(accuracy, accuracy, own=own, p_value=p_value))
+    found = remarks({}, {"test": scores}, None, gene_loss={}, rare={}, left_out={})
+    assert sum("baseline" in remark for remark in found) == n_remarks
 
 
 def test_a_remark_names_the_heads_that_many_labels_left_out():

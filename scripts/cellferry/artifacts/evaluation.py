@@ -284,12 +284,19 @@ class Baseline(Scores):
         Scores by level.
     cellferry_on_the_same_cells
         Scores of the workflow's best labels.
+    only_baseline, only_cellferry
+        Number of cells that only the baseline, or only the best label, gets right.
+    p_value
+        See `cellferry.evaluation.baseline.sign_test`, of these two numbers.
     """
 
     method: str
     n_cells: int
     levels: dict[str, Scores]
     cellferry_on_the_same_cells: Scores
+    only_baseline: int
+    only_cellferry: int
+    p_value: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -331,7 +338,7 @@ class Evaluation:
         The simple baseline; None without the reference's expression.
     """
 
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
 
     made_from: dict[str, str]
     n_cells: int

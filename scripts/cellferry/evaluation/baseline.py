@@ -4,6 +4,7 @@ from collections.abc import Collection
 
 import numpy as np
 from scipy import sparse
+from scipy.special import bdtr
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 
@@ -64,3 +65,17 @@ def train_baseline(reference: H5adReader, *, seed: int, left_out: Collection[str
     names = np.append(reference.categories("label"), None)[codes[rows]]
     print(f"the baseline is trained on {len(rows)} of the reference's {reference.n_cells} training cells")
     return Baseline(expression_of(reference, rows), names, seed=seed)
+
+
+def sign_test(first: int, second: int) -> float:
+    """Probability of a difference at least as large between two methods that are equally often right.
+
+    Two-sided and exact (McNemar 1947). It counts cells as independent; those of one donor are not, so it is
+    too small if methods differ by donor.
+
+    Parameters
+    ----------
+    first, second
+        Number of cells that only the first, and only the second method gets right.
+    """
+    return min(1.0, 2 * float(bdtr(min(first, second), first + second, 0.5)))

@@ -22,6 +22,8 @@ MUCH_ACCEPTED = 0.5
 MAX_CONFUSED_NAMED = 3
 FEW_COMMON_GENES = 0.5
 BASELINE_MARGIN = 0.02
+BASELINE_P_VALUE = 0.05
+"""A difference with a larger p-value may be due to chance."""
 MUCH_MOVED = 0.1
 ROUNDED = 1.05
 """Tolerance: thresholds raised from a sketch keep the limit to within a few percent."""
@@ -169,14 +171,16 @@ def _on_scores(name: str, scores: Evaluation) -> list[str]:
 
 
 def _on_baseline(name: str, baseline: Baseline | None) -> list[str]:
+    """A remark if the baseline is clearly better than the best labels."""
     if not baseline:
         return []
     simple, cellferry = baseline.accuracy, baseline.cellferry_on_the_same_cells.accuracy
-    if simple is None or cellferry is None or cellferry >= simple - BASELINE_MARGIN:
+    if simple is None or simple - cellferry <= BASELINE_MARGIN or baseline.p_value > BASELINE_P_VALUE:
         return []
     return [
-        f"{name}: the simple baseline is more accurate ({simple:.1%} against {cellferry:.1%}); "
-        "the reference model may need longer training or more cells."
+        f"{name}: the simple baseline is more accurate ({simple:.1%} against {cellferry:.1%}; it alone is "
+        f"right on {baseline.only_baseline:,} cells, the best label on {baseline.only_cellferry:,}); the "
+        "reference model may need longer training or more cells."
     ]
 
 

@@ -23,7 +23,7 @@ METHOD_VERSIONS = {
     "raise_thresholds": 2,
     "predict_labels": 5,
     "gather_predictions": 4,
-    "evaluate": 4,
+    "evaluate": 5,
     "leave_labels_out": 5,
 }
 """Raised versions; other rules have version 1."""
