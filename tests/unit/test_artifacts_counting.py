@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from cellferry.artifacts import counting
 from cellferry.artifacts.counting import count_by
 
 KEYS = ["truth", "label"]
@@ -24,7 +25,9 @@ def batches(cells, rows):
 
 
 @pytest.mark.parametrize("rows", [1, 7, 1000])
-def test_counts_and_sums_are_those_of_pandas(cells, rows):
+@pytest.mark.parametrize("max_rows", [5, counting.MAX_ROWS])
+def test_counts_and_sums_are_those_of_pandas(cells, rows, max_rows, monkeypatch):
+    monkeypatch.setattr(counting, "MAX_ROWS", max_rows)
     found = count_by(iter(batches(cells, rows)), KEYS, sums=["weight"])
     counted = {(row["truth"], row["label"]): (row["cells"], row["weight"]) for row in found}
     by_values = cells.fillna("missing").groupby(KEYS)["weight"]
@@ -35,6 +38,20 @@ def test_counts_and_sums_are_those_of_pandas(cells, rows):
     }
     assert len(found) == len(counted) == 16
     assert counted == expected
+
+
+def test_one_block_is_in_memory_at_a_time():
+    held, names = [], np.repeat(["B", "T"], 50_000)
+
+    def blocks():
+        for _ in range(20):
+            yield pa.record_batch({"label": pa.array(names)})
+            held.append(pa.total_allocated_bytes() - before)
+
+    before = pa.total_allocated_bytes()
+    assert sum(row["cells"] for row in count_by(blocks(), ["label"])) == 20 * len(names)
+    # A block has 500 KB; its counts take a few hundred bytes.
+    assert max(held) < min(held) + 20_000
 
 
 def test_no_blocks_hold_no_cells():
