@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -129,15 +130,18 @@ def with_queries_of_one_label(config: dict, cells: dict[str, dict[str, int]]) ->
 def queries_of_one_label(cells: dict[str, dict[str, int]]) -> dict[tuple[str, str], str]:
     """Names of the queries of one label, by query and label.
 
-    Labels need enough cells, and their query several labels.
+    Labels need enough cells, and their query several labels. Labels that differ only by characters which a
+    name cannot have get a number.
     """
-    return {
-        (query, label): f"{query}_only_{re.sub('[^A-Za-z0-9]+', '-', label)}"
-        for query, by_label in cells.items()
-        if len(by_label) > 1
-        for label, n_cells in by_label.items()
-        if n_cells >= MIN_CELLS_ALONE
-    }
+    names: dict[tuple[str, str], str] = {}
+    for query, by_label in cells.items():
+        enough = [label for label, n_cells in by_label.items() if n_cells >= MIN_CELLS_ALONE]
+        uses: Counter[str] = Counter()
+        for label in enough if len(by_label) > 1 else ():
+            name = f"{query}_only_{re.sub('[^A-Za-z0-9]+', '-', label)}"
+            uses[name] += 1
+            names[query, label] = f"{name}_{uses[name]}" if uses[name] > 1 else name
+    return names
 
 
 def write_if_changed(path: Path, config: dict) -> bool:

@@ -26,6 +26,7 @@ from accuracy_quoted import METHODS, PAIRS, TOOLS
 from accuracy_runs import (
     limit_folder,
     make_run,
+    queries_of_one_label,
     try_other_limits,
     with_queries_of_one_label,
 )
@@ -150,6 +151,14 @@ def test_every_label_of_enough_cells_is_a_query_of_its_own():
     assert made["datasets"]["q_only_CD4-T"] == {**own, "cells": {"day": [1], "type": ["CD4+ T"]}, "chunks": 1}
     assert config["datasets"]["q"] == own
     assert made["seed"] == 1
+
+
+def test_labels_of_the_same_letters_have_queries_of_different_names():
+    cells = {"a": {"CD16+ NK": 30, "CD16- NK": 30, "B": 30}, "b": {"CD16- NK": 30, "B": 30}}
+    names = queries_of_one_label(cells)
+    assert names["a", "CD16+ NK"] == "a_only_CD16-NK"
+    assert names["a", "CD16- NK"] == "a_only_CD16-NK_2"
+    assert names["b", "CD16- NK"] == "b_only_CD16-NK"
 
 
 @pytest.fixture
