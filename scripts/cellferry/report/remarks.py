@@ -172,10 +172,11 @@ def _on_scores(name: str, scores: Evaluation) -> list[str]:
 
 def _on_baseline(name: str, baseline: Baseline | None) -> list[str]:
     """A remark if the baseline is clearly better than the best labels."""
-    if not baseline:
+    # Without cells, and so without accuracies, the p-value is 1.
+    if baseline is None or baseline.p_value > BASELINE_P_VALUE:
         return []
     simple, cellferry = baseline.accuracy, baseline.cellferry_on_the_same_cells.accuracy
-    if simple is None or simple - cellferry <= BASELINE_MARGIN or baseline.p_value > BASELINE_P_VALUE:
+    if cellferry >= simple - BASELINE_MARGIN:
         return []
     return [
         f"{name}: the simple baseline is more accurate ({simple:.1%} against {cellferry:.1%}; it alone is "
