@@ -4,13 +4,16 @@ import re
 import shutil
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 import yaml
 from accuracy_pairs import DATA, Run
 from measuring import ROOT
+
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from cellferry.core.text import each_once
 
 TARGET = "results/evaluation/scores.tsv"
 TEST = "test"
@@ -133,15 +136,15 @@ def queries_of_one_label(cells: dict[str, dict[str, int]]) -> dict[tuple[str, st
     Labels need enough cells, and their query several labels. Labels that differ only by characters which a
     name cannot have get a number.
     """
-    names: dict[tuple[str, str], str] = {}
-    for query, by_label in cells.items():
-        enough = [label for label, n_cells in by_label.items() if n_cells >= MIN_CELLS_ALONE]
-        uses: Counter[str] = Counter()
-        for label in enough if len(by_label) > 1 else ():
-            name = f"{query}_only_{re.sub('[^A-Za-z0-9]+', '-', label)}"
-            uses[name] += 1
-            names[query, label] = f"{name}_{uses[name]}" if uses[name] > 1 else name
-    return names
+    queries = [
+        (query, label)
+        for query, by_label in cells.items()
+        if len(by_label) > 1
+        for label, n_cells in by_label.items()
+        if n_cells >= MIN_CELLS_ALONE
+    ]
+    names = [f"{query}_only_{re.sub('[^A-Za-z0-9]+', '-', label)}" for query, label in queries]
+    return dict(zip(queries, each_once(names), strict=True))
 
 
 def write_if_changed(path: Path, config: dict) -> bool:

@@ -16,7 +16,8 @@ from cellferry.artifacts.latents import latent_columns, matrix, read_values
 from cellferry.core.atomic import complete
 from cellferry.core.job import job
 from cellferry.core.progress import Progress
-from cellferry.cytometry.fcs_writer import Channel, FcsWriter, each_once
+from cellferry.core.text import each_once
+from cellferry.cytometry.fcs_writer import Channel, FcsWriter
 from cellferry.labels.vocabulary import UNKNOWN
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MEMORY_MODELS

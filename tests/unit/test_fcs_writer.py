@@ -5,7 +5,7 @@ import re
 import flowio
 import numpy as np
 import pytest
-from cellferry.cytometry.fcs_writer import Channel, FcsWriter, each_once, header, text_segment
+from cellferry.cytometry.fcs_writer import Channel, FcsWriter, header, text_segment
 from reading import read_all, read_header
 
 CHANNELS = [Channel("FITC-A", "CD3"), Channel("PE-A", "CD19"), Channel("Time"), Channel("code", most=12)]
@@ -141,8 +141,3 @@ def test_a_large_file_is_read_by_flowio(tmp_path):
     flow = flowio.FlowData(path, only_text=True)
     assert (flow.event_count, flow.header["data_start"]) == (n_events, 0)
     assert read_header(path).n_cells == n_events
-
-
-def test_names_that_repeat_get_numbers():
-    assert each_once(["a", "b", "a", "a_2", "A", "a"]) == ["a", "b", "a_2", "a_2_2", "A", "a_3"]
-    assert each_once(["a", "A", "b"], ignore_case=True) == ["a", "A_2", "b"]

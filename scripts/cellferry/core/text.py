@@ -335,3 +335,17 @@ def first_few(names: Iterable[str], most: int) -> str:
     names = list(names)
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+def each_once(names: Sequence[str], *, ignore_case: bool = False) -> list[str]:
+    """Names, those that repeat an earlier one with a number: `CD3`, `CD3_2`."""
+    once: set[str] = set()
+    changed = []
+    for name in names:
+        unique, number = name, 1
+        while (unique.casefold() if ignore_case else unique) in once:
+            number += 1
+            unique = f"{name}_{number}"
+        once.add(unique.casefold() if ignore_case else unique)
+        changed.append(unique)
+    return changed

@@ -173,17 +173,3 @@ def text_segment(
 def _escaped(value: str) -> str:
     # At its ends a delimiter is ambiguous; it is treated as a blank, and stripped.
     return value.strip().replace(DELIMITER, 2 * DELIMITER)
-
-
-def each_once(names: Sequence[str], *, ignore_case: bool = False) -> list[str]:
-    """Names, those that repeat an earlier one with a number: `CD3`, `CD3_2`."""
-    once: set[str] = set()
-    changed = []
-    for name in names:
-        unique, number = name, 1
-        while (unique.casefold() if ignore_case else unique) in once:
-            number += 1
-            unique = f"{name}_{number}"
-        once.add(unique.casefold() if ignore_case else unique)
-        changed.append(unique)
-    return changed
