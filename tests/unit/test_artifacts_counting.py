@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from cellferry.artifacts import counting
 from cellferry.artifacts.counting import count_by
 
 KEYS = ["truth", "label"]
@@ -25,9 +24,7 @@ def batches(cells, rows):
 
 
 @pytest.mark.parametrize("rows", [1, 7, 1000])
-@pytest.mark.parametrize("max_rows", [5, counting.MAX_ROWS])
-def test_counts_and_sums_are_those_of_pandas(cells, rows, max_rows, monkeypatch):
-    monkeypatch.setattr(counting, "MAX_ROWS", max_rows)
+def test_counts_and_sums_are_those_of_pandas(cells, rows):
     found = count_by(iter(batches(cells, rows)), KEYS, sums=["weight"])
     counted = {(row["truth"], row["label"]): (row["cells"], row["weight"]) for row in found}
     by_values = cells.fillna("missing").groupby(KEYS)["weight"]

@@ -4,9 +4,6 @@ from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
 
-MAX_ROWS = 1 << 16
-"""Rows of counts of single blocks that are added up at once."""
-
 
 def count_by(
     blocks: Iterable[pa.RecordBatch], columns: Sequence[str], *, sums: Sequence[str] = ()
@@ -27,21 +24,18 @@ def count_by(
     One dict per combination that occurs: its values by column, `cells`, and the totals of `sums` under their
     names.
     """
-    counted: list[pa.Table] = []
-    totals = [([], "count_all"), *((column, "sum") for column in sums)]
     names = [*columns, "cells", *sums]
+
+    def added_up(table: pa.Table, cells: tuple) -> pa.Table:
+        """One row per combination; `cells` is the aggregation that counts its cells."""
+        totals = [cells, *((column, "sum") for column in sums)]
+        return table.group_by(list(columns), use_threads=False).aggregate(totals).rename_columns(names)
+
+    found = None
     for block in blocks:
         # Not one plan of acero over all blocks: it reads ahead, up to 32 blocks on a busy machine.
-        groups = pa.table(block).group_by(list(columns), use_threads=False)
-        counted.append(groups.aggregate(totals).rename_columns(names))
-        if sum(map(len, counted)) > MAX_ROWS:
-            counted = [_added_up(counted, columns)]
-    return _added_up(counted, columns).to_pylist() if counted else []
-
-
-def _added_up(counted: list[pa.Table], columns: Sequence[str]) -> pa.Table:
-    """One table of counts from several."""
-    names = counted[0].column_names
-    groups = pa.concat_tables(counted).group_by(list(columns), use_threads=False)
-    totals = [(name, "sum") for name in names if name not in columns]
-    return groups.aggregate(totals).rename_columns(names)
+        counted = added_up(pa.table(block), ([], "count_all"))
+        if found is not None:
+            counted = added_up(pa.concat_tables([found, counted]), ("cells", "sum"))
+        found = counted
+    return [] if found is None else found.to_pylist()
