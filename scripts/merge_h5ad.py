@@ -1,7 +1,10 @@
 """Merge the chunks of one dataset into one h5ad file, and verify that nothing was lost."""
 
+from math import ceil
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.h5ad_writer import H5adWriter
 from cellferry.core.job import job
@@ -11,6 +14,17 @@ from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MEMORY_MODELS
 
 REMEDY = "delete the chunks and the merged file and run snakemake again"
+
+MAX_COMPARED = 50
+"""Maximum of chunks with cells that are read again from a view: each read takes time for all chunks."""
+
+
+class Part(NamedTuple):
+    """A chunk."""
+
+    path: Path
+    cells: int
+    nonzeros: int
 
 
 def merge_h5ad(chunks: list[str], merged: str, *, materialize: bool, budget: Budget) -> None:
@@ -39,7 +53,8 @@ def merge_h5ad(chunks: list[str], merged: str, *, materialize: bool, budget: Bud
     )
     max_bytes = budget.block_bytes(MEMORY_MODELS["merge_h5ad"])
     totals = {"cells": 0, "nonzeros": 0, "gene_totals": 0.0}
-    edges = {}
+    parts, edges = [], {}
+    every = 1 if materialize else ceil(len(paths) / MAX_COMPARED)
     with H5adReader(paths[0]) as first, H5adWriter(merged, first.var) as writer:
         expected = int(first.uns["chunks"])
         if len(paths) != expected:
@@ -48,19 +63,26 @@ def merge_h5ad(chunks: list[str], merged: str, *, materialize: bool, budget: Bud
                 "snakemake again"
             )
         progress = Progress("merged", len(paths), "chunks")
-        for path in paths:
+        for number, path in enumerate(paths):
             with H5adReader(path) as chunk:
-                for row in {0, chunk.n_cells - 1} if chunk.n_cells else ():
-                    edges[writer.n_cells + row] = cell_at(chunk, row)
+                if chunk.n_cells and number % every == 0:
+                    for row in {0, chunk.n_cells - 1}:
+                        edges[writer.n_cells + row] = cell_at(chunk, row)
+                parts.append(Part(path, chunk.n_cells, chunk.nonzeros))
                 writer.append_file(chunk, copy=materialize)
                 totals = {key: total + chunk.uns[key] for key, total in totals.items()}
             progress.add(1)
         writer.write_uns(**totals)
-    check_merged(merged, totals, edges, max_bytes=max_bytes, whole=materialize)
+    check_merged(merged, totals, parts, edges, max_bytes=max_bytes)
 
 
-def check_merged(merged: str, totals: dict, edges: dict[int, list], *, max_bytes: int, whole: bool) -> None:
+def check_merged(
+    merged: str, totals: dict, parts: list[Part], edges: dict[int, list], *, max_bytes: int
+) -> None:
     """Compare the merged file with the chunks.
+
+    All values of a copy are compared with the chunks' checksums. A view contains references only: these are
+    compared here, and the values in `subset_common_genes`, which reads them all.
 
     Parameters
     ----------
@@ -68,13 +90,12 @@ def check_merged(merged: str, totals: dict, edges: dict[int, list], *, max_bytes
         The file.
     totals
         Cells, stored values and each gene's counts, summed over the chunks.
+    parts
+        The chunks, in order.
     edges
-        The chunks' first and last cells, by their row in the merged file.
+        First and last cells of chunks, by their row in the merged file.
     max_bytes
         Size of the blocks that are read.
-    whole
-        Compare every value with the chunks' checksums. A view contains references to the chunks only: `edges`
-        checks these, and `subset_common_genes`, which reads all values, checks the values.
     """
     with H5adReader(merged) as reader:
         if (reader.n_cells, reader.nonzeros) != (totals["cells"], totals["nonzeros"]):
@@ -82,7 +103,9 @@ def check_merged(merged: str, totals: dict, edges: dict[int, list], *, max_bytes
                 f"{merged}: holds {reader.n_cells} cells and {reader.nonzeros} stored values, and the chunks "
                 f"{totals['cells']} and {totals['nonzeros']}; {REMEDY}"
             )
-        if whole:
+        if reader.sources:
+            check_view(reader, parts)
+        else:
             progress = Progress("compared", reader.n_cells)
             for start, stop, _ in reader.blocks(max_bytes):
                 progress.add(stop - start)
@@ -93,6 +116,23 @@ def check_merged(merged: str, totals: dict, edges: dict[int, list], *, max_bytes
             f"{merged}: {reader.n_cells} cells, {reader.nonzeros} stored values, "
             f"{totals['gene_totals'].sum():.0f} counts, as in the chunks"
         )
+
+
+def check_view(reader: H5adReader, parts: list[Part]) -> None:
+    """Compare the references of a view, array by array, with the chunks."""
+    for array, sizes in {
+        "X/data": [part.nonzeros for part in parts],
+        "X/indices": [part.nonzeros for part in parts],
+        "obs/_index": [part.cells for part in parts],
+    }.items():
+        ends = np.cumsum(sizes)
+        expected = [
+            (part.path.resolve(), array, int(end - size), int(end))
+            for part, size, end in zip(parts, sizes, ends, strict=True)
+            if size
+        ]
+        if reader.references(array) != expected:
+            raise RuntimeError(f"{reader.path}: {array} does not refer to its chunks in order; {REMEDY}")
 
 
 def cell_at(reader: H5adReader, row: int) -> list:

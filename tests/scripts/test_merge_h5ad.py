@@ -135,11 +135,33 @@ def test_a_merged_file_that_differs_from_its_chunks_is_found(results, materializ
         merge(results, materialize=materialize)
 
 
+def test_a_view_of_chunks_in_another_order_is_found(results, monkeypatch):
+    link = H5adWriter._link
+
+    def exchanged(self, group, name, length):
+        sources = self._sources
+        self._sources = [*sources[:2], sources[3], sources[2], *sources[4:]]
+        link(self, group, name, length)
+        self._sources = sources
+
+    monkeypatch.setattr(H5adWriter, "_link", exchanged)
+    with pytest.raises(RuntimeError, match="X/data does not refer to its chunks in order"):
+        merge(results)
+
+
 @pytest.mark.parametrize("missing", [0, 3, 6])
 def test_a_chunk_that_is_missing_is_not_merged_over(results, missing):
     (results / "chunks" / "atlas" / f"{missing}.h5ad").unlink()
     with pytest.raises(InputError, match=r"atlas: holds 6 of 7 chunks; delete the folder"):
         merge(results)
+
+
+def test_cells_without_counts(tmp_path):
+    cells = simulate_cells(6)
+    cells.X = cells.X * 0
+    cells.X.eliminate_zeros()
+    write_chunks(tmp_path / "chunks" / "atlas", cells, chunks=2)
+    assert ad.read_h5ad(merge(tmp_path)).X.nnz == 0
 
 
 def test_chunks_without_cells(tmp_path):

@@ -76,6 +76,15 @@ class H5adReader:
         """The source files of a view; empty for other files."""
         return [Path(os.path.normpath(self.path.parent / source)) for source in self.uns.get("sources", [])]
 
+    def references(self, name: str) -> list[tuple[Path, str, int, int]]:
+        """The parts of one of a view's arrays: source file, its array, and first and last + 1 element."""
+        found, folder, array = [], self.path.resolve().parent, self._file[name]
+        for part in array.virtual_sources() if array.is_virtual else ():  # without values it is not
+            (first,), (last,) = part.vspace.get_select_bounds()
+            path = Path(os.path.normpath(folder / part.file_name))
+            found.append((path, part.dset_name.lstrip("/"), first, last + 1))
+        return found
+
     def _check_sources(self) -> None:
         for path, expected in zip(self.sources, self.uns.get("source_ids", []), strict=True):
             remedy = "restore it, or delete both and run snakemake again"
