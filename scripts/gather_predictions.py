@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
@@ -21,8 +22,8 @@ from cellferry.artifacts.latents import (
     blocks,
     latent_columns,
     matrix,
-    read_values,
     strings,
+    values_by_column,
 )
 from cellferry.artifacts.places import axes_of, read_places
 from cellferry.core.atomic import complete
@@ -109,7 +110,8 @@ def gather_predictions(
         rows = int(np.clip(max_bytes // cell, 256, ROWS_PER_GROUP))
         obs = carried_columns(reader, schema)
         predicted = [name for name in schema.names if name != "cell"]
-        if len(read_values(predictions, "prediction_set")) > MAX_CATEGORIES:
+        known = values_by_column(predictions, [*label_columns(schema), "prediction_set"])
+        if len(known.pop("prediction_set")) > MAX_CATEGORIES:
             predicted.remove("prediction_set")
             print(f"prediction_set has more than {MAX_CATEGORIES} values: {labeled} is without it")
         with (
@@ -120,7 +122,7 @@ def gather_predictions(
             pa.csv.CSVWriter(csv_stream, schema) as csv_writer,
             H5adWriter(labeled, reader.var, portable=True, counts=counts) as labeled_writer,
         ):
-            order_labels(labeled_writer, predictions, label_columns(schema), labels)
+            order_labels(labeled_writer, known, labels)
             progress = Progress("gathered", reader.n_cells)
             for start, table in checked(prediction_blocks(predictions, schema, rows), reader):
                 parquet_writer.write_table(table)
@@ -129,7 +131,7 @@ def gather_predictions(
                 columns = {new: reader.obs(old, start, stop) for old, new in obs.items()}
                 columns |= {name: values(table.column(name)) for name in predicted}
                 block = reader.counts(start, stop) if counts else None
-                labeled_writer.append(block, reader.names(start, stop), columns)
+                labeled_writer.append(block, strings(table.column("cell")), columns)
                 progress.add(len(table))
             if columns := latent_columns(mapped):  # empty for a reference without latents
                 axes = PrincipalAxes(Path(classifier) / REFERENCE_CELLS)
@@ -184,12 +186,12 @@ def label_columns(schema: pa.Schema) -> list[str]:
     return [field.name for field in schema if pa.types.is_string(field.type) and field.name not in NO_LABELS]
 
 
-def order_labels(writer: H5adWriter, predictions: list[str], columns: list[str], labels: str) -> None:
+def order_labels(writer: H5adWriter, by_column: dict[str, set[str | None]], labels: str) -> None:
     """Set the labels' order and colors, the same in every file and figure of the reference."""
     known = read_artifact(ReferenceLabels, labels)
     colors = colors_of(known.sizes, known.hierarchy)
-    for column in columns:
-        names = in_order(read_values(predictions, column, missing=NONE), list(colors))
+    for column, found in by_column.items():
+        names = in_order({NONE if name is None else name for name in found}, list(colors))
         # A true label that the reference lacks is gray.
         writer.order_categories(column, names, {name: colors.get(name, REFERENCE_COLOR) for name in names})
 
@@ -203,7 +205,7 @@ def in_order(names: set[str], known: list[str]) -> list[str]:
 def prediction_blocks(paths: list[str], schema: pa.Schema, rows: int) -> Iterator[pa.Table]:
     """The chunks' predictions, in blocks; a chunk's missing columns are null."""
     for path in paths:
-        present = [name for name in schema.names if name in pq.read_schema(path).names]
+        present = pq.read_schema(path).names
         for block in blocks([path], present, rows=rows):
             columns = {
                 name: block.column(name) if name in present else pa.nulls(len(block), schema.field(name).type)
@@ -218,15 +220,17 @@ def checked(
     """Yield blocks with their first row; their cells must be those of `reader`, in its order."""
     start = 0
     for table in tables:
-        check_names(reader, start, strings(table.column("cell")))
+        check_names(reader, start, table.column("cell"))
         yield start, table
         start += len(table)
     check_number(reader, start)
 
 
-def values(column: pa.ChunkedArray) -> np.ndarray:
-    """A column for `H5adWriter`: an object array of str (`none` for null), or numbers."""
-    return strings(column.fill_null(NONE)) if pa.types.is_string(column.type) else column.to_numpy()
+def values(column: pa.ChunkedArray) -> np.ndarray | pd.Categorical:
+    """A column for `H5adWriter`: strings as categories (`none` for null), or numbers."""
+    if not pa.types.is_string(column.type):
+        return column.to_numpy()
+    return column.fill_null(NONE).dictionary_encode().to_pandas().array
 
 
 if __name__ == "__main__":

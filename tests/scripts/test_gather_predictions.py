@@ -327,6 +327,24 @@ def test_a_missing_chunk_is_refused(query, tmp_path, chunked):
     assert [path.name for path in tmp_path.glob("*out*")] == []
 
 
+def test_chunks_are_opened_as_often_with_many_columns_as_with_few(query, tmp_path, monkeypatch):
+    opened, open_file = [], pq.ParquetFile.__init__
+    monkeypatch.setattr(
+        pq.ParquetFile, "__init__", lambda *args, **given: opened.append(1) or open_file(*args, **given)
+    )
+    gather(query[0], tmp_path)
+    few, wider = len(opened), []
+    for path in query[0]["predictions"]:
+        table = pq.read_table(path)
+        for number in range(20):
+            table = table.append_column(f"head{number}_label", table.column("label"))
+        wider.append(path.replace("predictions", "wider"))
+        pq.write_table(table, wider[-1])
+    opened.clear()
+    gather(query[0], tmp_path, predictions=wider)
+    assert len(opened) == few
+
+
 def test_more_cells_than_the_file_has_are_refused(query, tmp_path):
     chunks = query[0]["predictions"]
     with pytest.raises(RuntimeError, match="not the one in the chunks"):

@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from cellferry.artifacts.latents import blocks, codes_among, read_codes, read_values
+from cellferry.artifacts.latents import blocks, codes_among, read_codes, read_values, values_by_column
 
 
 def test_blocks_that_were_read_do_not_stay_in_memory(tmp_path):
@@ -24,6 +24,7 @@ def test_codes_of_some_labels_and_the_values_that_occur(tmp_path):
     for path, labels in zip(paths, (["T", None, "NK"], [], ["B", "T"]), strict=True):
         pq.write_table(pa.table({"label": pa.array(labels, pa.string())}), path)
     assert read_values(paths, "label") == {"B", "NK", "T"}
+    assert values_by_column(paths, ["label", "truth"]) == {"label": {"B", "NK", "T", None}, "truth": {None}}
     codes = codes_among(["B", "T", "γδ T"], *read_codes(paths, "label"))
     assert codes.tolist() == [1, -1, -1, 0, 1]
     assert codes.dtype == np.int32

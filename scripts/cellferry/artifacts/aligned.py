@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 
 from .h5ad_reader import H5adReader
@@ -43,21 +42,23 @@ def iter_aligned(
             rest = rest.slice(missing)
             missing -= len(pieces[-1])
         table = pa.Table.from_batches(pieces)
-        check_names(reader, start, strings(table.column("cell")))
+        check_names(reader, start, table.column("cell"))
         yield table.drop_columns("cell")
 
 
-def check_names(reader: H5adReader, start: int, names: np.ndarray) -> None:
-    """Stop if the names of the cells of `reader` from row `start` on differ from a table's."""
-    expected = reader.names(start, start + len(names))
-    if len(names) != len(expected) or (names != expected).any():
-        wrong = next(
-            (i for i, (a, b) in enumerate(zip(names, expected, strict=False)) if a != b), len(expected)
-        )
-        raise RuntimeError(
-            f"{reader.path}: cell {start + wrong} of {reader.n_cells} is not the one in the chunks "
-            f"({names[wrong]!r}); {REMEDY}"
-        )
+def check_names(reader: H5adReader, start: int, column: pa.Array | pa.ChunkedArray) -> None:
+    """Stop if the names of the cells of `reader` from row `start` on differ from a table's column."""
+    stop = start + len(column)
+    # As UTF-8, as both files have them: a str per cell would take several times as long.
+    stored = pa.chunked_array([pa.array(reader.encoded_names(start, stop), pa.binary())])
+    if pa.chunked_array(column).cast(pa.binary()).equals(stored):
+        return
+    names, expected = strings(column), reader.names(start, stop)
+    wrong = next((i for i, (a, b) in enumerate(zip(names, expected, strict=False)) if a != b), len(expected))
+    raise RuntimeError(
+        f"{reader.path}: cell {start + wrong} of {reader.n_cells} is not the one in the chunks "
+        f"({names[wrong]!r}); {REMEDY}"
+    )
 
 
 def check_number(reader: H5adReader, n_cells: int) -> None:

@@ -135,6 +135,10 @@ class H5adReader:
         """Names of the cells in rows `start` to `stop`, as an object array of str."""
         return self._file["obs/_index"].asstr()[start:stop]
 
+    def encoded_names(self, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """Names of the cells in rows `start` to `stop`, as an object array of bytes (UTF-8)."""
+        return self._file["obs/_index"][start:stop]
+
     def categories(self, column: str) -> np.ndarray:
         """Categories of a categorical obs column, as an object array of str."""
         if column not in self._categories:

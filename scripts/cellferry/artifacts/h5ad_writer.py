@@ -108,7 +108,12 @@ class H5adWriter:
             name, shape=(0,), maxshape=(None,), dtype=dtype, chunks=(chunk,), **options
         )
 
-    def append(self, counts: sparse.csr_matrix | None, names: np.ndarray, obs: dict[str, np.ndarray]) -> None:
+    def append(
+        self,
+        counts: sparse.csr_matrix | None,
+        names: np.ndarray,
+        obs: dict[str, np.ndarray | pd.Categorical],
+    ) -> None:
         """Append cells.
 
         Parameters
@@ -118,8 +123,8 @@ class H5adWriter:
         names
             Cell names, one per row of `counts`.
         obs
-            Columns of obs, the same ones in every call. Strings become categories (missing: None),
-            numbers stay numbers.
+            Columns of obs, the same ones in every call. Strings (missing: None) become categories, if they
+            are not yet; numbers stay numbers.
         """
         if self._has_counts:
             counts.sort_indices()
@@ -202,7 +207,10 @@ class H5adWriter:
                 values = narrow[start : start + VALUES_AT_ONCE]
                 self._extend_x(name, values)
 
-    def _append_column(self, column: str, values: np.ndarray) -> None:
+    def _append_column(self, column: str, values: np.ndarray | pd.Categorical) -> None:
+        if isinstance(values, pd.Categorical):
+            self._append_codes(column, values.codes, values.categories)
+            return
         if values.dtype == bool and column in self._categories:
             values = as_labels(values)
         if values.dtype.kind in "OUS":

@@ -97,21 +97,23 @@ def read_codes(paths: Sequence[str | Path], column: str) -> tuple[np.ndarray, li
     return rank[codes], values
 
 
-def read_values(paths: Sequence[str | Path], column: str, missing: str | None = None) -> set[str]:
-    """The values of a string column, with one block in memory.
+def read_values(paths: Sequence[str | Path], column: str) -> set[str]:
+    """The values of a string column, without null; one block is in memory at a time."""
+    return values_by_column(paths, [column])[column] - {None}
 
-    A file without the column has nulls only. They become `missing`, or are skipped.
-    """
-    values: set[str | None] = set()
+
+def values_by_column(paths: Sequence[str | Path], columns: Sequence[str]) -> dict[str, set[str | None]]:
+    """The values of string columns, in one pass; a file without a column has nulls only."""
+    values: dict[str, set[str | None]] = {column: set() for column in columns}
     for path in paths:
-        if column not in pq.read_schema(path).names:
-            values.add(None)
-            continue
-        for block in blocks([path], [column]):
-            values.update(block.column(0).unique().to_pylist())
-    if None in values and missing is not None:
-        values.add(missing)
-    return values - {None}
+        names = pq.read_schema(path).names
+        present = [column for column in columns if column in names]
+        for column in values.keys() - present:
+            values[column].add(None)
+        for block in blocks([path], present):
+            for column in present:
+                values[column].update(block.column(column).unique().to_pylist())
+    return values
 
 
 def dataset_of(batch: str) -> str:
