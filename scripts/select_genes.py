@@ -2,10 +2,8 @@
 
 import json
 
-import anndata as ad
 import numpy as np
 import pandas as pd
-import scanpy as sc
 from cellferry.artifacts.features import DatasetFeatures, Features
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.json_files import write_artifact
@@ -17,6 +15,7 @@ from cellferry.features.common_genes import Translations, check_shares, common_s
 from cellferry.features.gene_ids import BY_MAP, GeneTable, Harmonized, harmonize, strip_version
 from cellferry.features.gene_selection import GeneSelection
 from cellferry.features.orthologs import table_of_orthologs
+from cellferry.features.variable_genes import variable_rank
 from cellferry.resources.budget import Budget
 from cellferry.resources.memory import MEMORY_MODELS
 from cellferry.sampling.references import training_sketch
@@ -25,9 +24,6 @@ from scipy import sparse
 
 WELL_TRANSLATED = 0.9
 """Share of a dataset's genes in `genes.map` below which a warning is printed."""
-
-MIN_CELLS_PER_BATCH = 200
-"""Cells below which a batch's mean-variance fit is noise; all cells are used instead."""
 
 
 def select_genes(
@@ -93,9 +89,10 @@ def select_genes(
         need=MEMORY_MODELS["select_genes"],
         budget=budget,
     )
-    sketch = read_sketch(training, harmonized, rows)
-    keep = wanted_genes(settings.keep, harmonized, tables.table)
-    chosen = choose(sketch, harmonized, n_variable=settings.n_variable, keep=keep)
+    rank = variable_rank(*read_sketch(training, harmonized, rows), settings.n_variable)
+    kept = np.isin(harmonized.common, wanted_genes(settings.keep, harmonized, tables.table))
+    chosen = pd.DataFrame({"gene": harmonized.common, "variable_rank": rank, "kept": kept})
+    chosen = chosen[(rank < settings.n_variable) | kept]
     with complete(genes) as path:
         chosen.to_csv(path, sep="\t", index=False)
 
@@ -104,7 +101,7 @@ def select_genes(
         namespace=harmonized.kind,
         n_selected=len(selected),
         n_common=len(harmonized.common),
-        sketch_cells=sketch.n_obs,
+        sketch_cells=sum(map(len, rows)),
         datasets={n: loss(harmonized, n, selected, gene_totals[n], shares[n]) for n in merged},
     )
     print(json.dumps(features.as_table(), indent=2))
@@ -125,8 +122,10 @@ def say_what_is_translated(harmonized: Harmonized, table: GeneTable | None) -> N
         print(f"{doubt}genes.map: names {n} of {len(ids)} genes of {name}; the others are left out")
 
 
-def read_sketch(merged: dict[str, str], harmonized: Harmonized, rows: list[np.ndarray]) -> ad.AnnData:
-    """Counts of the common genes, and batches, of the given rows of each file."""
+def read_sketch(
+    merged: dict[str, str], harmonized: Harmonized, rows: list[np.ndarray]
+) -> tuple[sparse.csr_matrix, np.ndarray]:
+    """Counts of the common genes, and codes of batches, of the given rows of each file."""
     counts, batches = [], []
     progress = Progress("read", sum(map(len, rows)), "drawn cells")
     for (name, path), some in zip(merged.items(), rows, strict=True):
@@ -134,47 +133,7 @@ def read_sketch(merged: dict[str, str], harmonized: Harmonized, rows: list[np.nd
             counts.append(GeneSelection(harmonized.ids[name], harmonized.common)(reader.rows(some, progress)))
             batches.append(reader.categories("batch")[reader.codes("batch")[some]])
     together = counts[0] if len(counts) == 1 else sparse.vstack(counts, format="csr")
-    batch = pd.Categorical(np.concatenate(batches))
-    return ad.AnnData(together, obs=pd.DataFrame({"batch": batch}, index=np.arange(len(batch)).astype(str)))
-
-
-def choose(sketch: ad.AnnData, harmonized: Harmonized, *, n_variable: int, keep: set[str]) -> pd.DataFrame:
-    """The model's genes: `gene`, its `variable_rank` (0 first), and whether `genes.keep` has it."""
-    rank = variable_rank(sketch, n_variable)
-    kept = np.isin(harmonized.common, keep)
-    chosen = pd.DataFrame({"gene": harmonized.common, "variable_rank": rank, "kept": kept})
-    return chosen[(rank < n_variable) | kept]
-
-
-def variable_rank(sketch: ad.AnnData, n_variable: int) -> np.ndarray:
-    """Rank of every gene by variability, 0 first (Seurat v3's method, as in scanpy)."""
-    if sketch.n_vars <= n_variable:
-        return np.arange(sketch.n_vars)
-    smallest_batch = sketch.obs["batch"].value_counts().min()
-    for batch_key in ["batch", None] if smallest_batch >= MIN_CELLS_PER_BATCH else [None]:
-        try:
-            ranked = sc.pp.highly_variable_genes(
-                sketch, flavor="seurat_v3", n_top_genes=n_variable, batch_key=batch_key, inplace=False
-            )
-        except ValueError as error:  # its local regression fails on few, shallow cells
-            print(f"variable genes by Seurat v3's method, batch_key {batch_key}: {error}")
-            continue
-        n_batches = ranked.get("highly_variable_nbatches", pd.Series(0, index=ranked.index))
-        order = np.lexsort([-n_batches, ranked["highly_variable_rank"].fillna(np.inf)])
-        break
-    else:
-        print("variable genes are ranked by the variance of their log-normalized counts instead")
-        order = np.argsort(-log_variance(sketch.X), kind="stable")
-    rank = np.empty(len(order), dtype=np.int64)
-    rank[order] = np.arange(len(order))
-    return rank
-
-
-def log_variance(counts: sparse.csr_matrix) -> np.ndarray:
-    """Variance of each gene's log1p of counts per 10,000."""
-    totals = np.maximum(np.asarray(counts.sum(axis=1)), 1)
-    values = counts.multiply(1e4 / totals).log1p().tocsr()
-    return np.asarray(values.power(2).mean(axis=0) - np.square(values.mean(axis=0))).ravel()
+    return together, pd.factorize(np.concatenate(batches))[0]
 
 
 def wanted_genes(keep: list[str], harmonized: Harmonized, table: GeneTable | None) -> list[str]:

@@ -109,7 +109,7 @@ RULES = {
     "select_genes": Rule(
         Request(2000, 60),
         slurm=Request(2000, 60),
-        memory=MemoryModel(fixed_mb=440, cell_bytes=40, value_bytes=14, seconds=9, values_per_s=12e6),
+        memory=MemoryModel(fixed_mb=190, cell_bytes=40, value_bytes=14, seconds=2, values_per_s=8e6),
     ),
     "select_markers": Rule(
         Request(2000, 60),

@@ -11,7 +11,7 @@ METHOD_VERSIONS = {
     "inspect_dataset": 7,
     "convert_to_chunks": 3,
     "split_reference": 4,
-    "select_genes": 2,
+    "select_genes": 3,
     "import_reference": 4,
     "subset_reference": 2,
     "train_reference_model": 3,
