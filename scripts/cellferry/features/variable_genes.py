@@ -47,7 +47,8 @@ def variable_rank(counts: sparse.csr_matrix, batches: np.ndarray, n_variable: in
         try:
             spread = np.stack([standardized_variance(counts, rows) for rows in groups])
         except ValueError as error:  # the local regression fails on few, shallow cells
-            print(f"variable genes by Seurat v3's method, {len(groups)} batches: {error}")
+            of = "each batch" if len(groups) > 1 else "all cells"
+            print(f"variable genes of {of} by Seurat v3's method: {error}")
             continue
         ranks = np.argsort(np.argsort(-spread, axis=1, kind="stable"), axis=1)
         among_first = np.ma.array(ranks, mask=ranks >= n_variable)
