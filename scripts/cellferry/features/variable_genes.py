@@ -3,8 +3,8 @@
 `scanpy.pp.highly_variable_genes` with `flavor="seurat_v3"` gives the same values for the cells of a batch
 (tested). In every process it takes 5 to 8 CPU seconds to compile functions, since numba's cache does not
 recognize their types, and 2 to import; and it copies batches, twice as much memory in all. The local
-regression is scikit-misc's, as there; its values jump with the last bits of means and variances, so that a
-few genes at the edge of the choice depend on how these were summed.
+regression is scikit-misc's, as there. It is sensitive to rounding errors of means and variances: a few genes
+at the edge of the choice depend on the order of the sums.
 
 Source: Stuart et al., Comprehensive Integration of Single-Cell Data, Cell 177 (2019), 1888.
 """
@@ -35,15 +35,16 @@ def variable_rank(counts: sparse.csr_matrix, batches: np.ndarray, n_variable: in
     batches
         Code of each cell's batch.
     n_variable
-        Number of genes that will be used; as few are ranked as they come.
+        Number of genes to choose; all keep their order if there are no more.
     """
     n_genes = counts.shape[1]
     if n_genes <= n_variable:
         return np.arange(n_genes)
     by_batch = [np.flatnonzero(batches == code) for code in np.unique(batches)]
-    smallest = min(len(rows) for rows in by_batch)
-    everything = [np.arange(counts.shape[0])]
-    for groups in [by_batch, everything] if smallest >= MIN_CELLS_PER_BATCH else [everything]:
+    divisions = [[np.arange(counts.shape[0])]]
+    if len(by_batch) > 1 and min(map(len, by_batch)) >= MIN_CELLS_PER_BATCH:
+        divisions.insert(0, by_batch)
+    for groups in divisions:
         try:
             spread = np.stack([standardized_variance(counts, rows) for rows in groups])
         except ValueError as error:  # the local regression fails on few, shallow cells
