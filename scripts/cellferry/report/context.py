@@ -38,8 +38,8 @@ from .run_files import RunFiles, RunResults, RunSettings
 MAX_LOSING_NAMED = 3
 MAX_BATCHES_SHOWN = 200
 MAX_LABELS_SHOWN = 200
-PACKAGES = ["snakemake", "scvi-tools", "torch", "annbatch", "anndata", "scanpy", "xgboost", "scikit-learn"]
-PACKAGES += ["scranpy", "numpy", "scipy", "pandas", "pyarrow"]
+PACKAGES = ["snakemake", "scvi-tools", "torch", "annbatch", "anndata", "xgboost", "scikit-learn"]
+PACKAGES += ["scikit-misc", "scranpy", "numpy", "scipy", "pandas", "pyarrow"]
 SO_FAR = "report_so_far"
 """The rule whose own log is incomplete while it lists unfinished logs."""
 
