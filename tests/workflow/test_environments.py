@@ -14,10 +14,6 @@ ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "scripts"
 RULE = re.compile(r'conda:\s+"\.\./(envs/\w+\.yaml)".*?script:\s+"\.\./scripts/(\w+)\.py"', re.DOTALL)
 
-NOT_IMPORTED_BY_NAME = {
-    "scikit-misc",  # scanpy's seurat_v3 flavor imports it when called
-}
-
 
 def locked(file="requirements.txt"):
     lines = (ROOT / file).read_text().splitlines()
@@ -90,8 +86,7 @@ def test_every_rule_has_an_environment_and_every_environment_a_rule():
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_environment_lists_exactly_what_its_scripts_import(environment):
-    listed = set(pins(environment)) - NOT_IMPORTED_BY_NAME
-    assert listed == needed(ENVIRONMENTS[environment]) - NOT_IMPORTED_BY_NAME
+    assert set(pins(environment)) == needed(ENVIRONMENTS[environment])
 
 
 @pytest.mark.parametrize("environment", [*ENVIRONMENTS, "environment.yaml"])
