@@ -51,7 +51,7 @@ PLACE_KEY = "X_cellferry_pca"
 EXPECTED_ERROR = "expected_error"
 """Key of the parquet's metadata."""
 
-NONE = "none"
+MISSING = "none"
 """Category of missing values in the h5ad: viewers do not support missing categories."""
 
 NO_LABELS = ("cell", "level", "reason", "prediction_set", "ontology", "nearest_reference")
@@ -191,15 +191,15 @@ def order_labels(writer: H5adWriter, by_column: dict[str, set[str | None]], labe
     known = read_artifact(ReferenceLabels, labels)
     colors = colors_of(known.sizes, known.hierarchy)
     for column, found in by_column.items():
-        names = in_order({NONE if name is None else name for name in found}, list(colors))
+        names = in_order({MISSING if name is None else name for name in found}, list(colors))
         # A true label that the reference lacks is gray.
         writer.order_categories(column, names, {name: colors.get(name, REFERENCE_COLOR) for name in names})
 
 
 def in_order(names: set[str], known: list[str]) -> list[str]:
     """Names in the order of `known`, then the others by name, `none` last."""
-    others = sorted(names.difference(known, [NONE]))
-    return [name for name in [*known, *others, NONE] if name in names]
+    others = sorted(names.difference(known, [MISSING]))
+    return [name for name in [*known, *others, MISSING] if name in names]
 
 
 def prediction_blocks(paths: list[str], schema: pa.Schema, rows: int) -> Iterator[pa.Table]:
@@ -230,7 +230,7 @@ def values(column: pa.ChunkedArray) -> np.ndarray | pd.Categorical:
     """A column for `H5adWriter`: strings as categories (`none` for null), or numbers."""
     if not pa.types.is_string(column.type):
         return column.to_numpy()
-    return column.fill_null(NONE).dictionary_encode().to_pandas().array
+    return column.fill_null(MISSING).dictionary_encode().to_pandas().array
 
 
 if __name__ == "__main__":
