@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from cellferry.artifacts.h5ad_layout import X_ARRAYS
 from cellferry.artifacts.h5ad_reader import H5adReader
 from cellferry.artifacts.h5ad_writer import H5adWriter
 from cellferry.core.job import job
@@ -120,11 +121,9 @@ def check_merged(
 
 def check_view(reader: H5adReader, parts: list[Part]) -> None:
     """Compare the references of a view, array by array, with the chunks."""
-    for array, sizes in {
-        "X/data": [part.nonzeros for part in parts],
-        "X/indices": [part.nonzeros for part in parts],
-        "obs/_index": [part.cells for part in parts],
-    }.items():
+    sizes_by_array = {f"X/{name}": [part.nonzeros for part in parts] for name in X_ARRAYS}
+    sizes_by_array["obs/_index"] = [part.cells for part in parts]
+    for array, sizes in sizes_by_array.items():
         ends = np.cumsum(sizes)
         expected = [
             (part.path.resolve(), array, int(end - size), int(end))
